@@ -79,7 +79,11 @@ pub(crate) fn is_key_text(key: &str) -> bool {
 
 /// How a key may be shown: its beginning and its end.
 fn ends(key: &str) -> (&str, &str) {
-    let (first, last) = if key.len() < SHORT_KEY { (3, 2) } else { (7, 4) };
+    let (first, last) = if key.len() < SHORT_KEY {
+        (3, 2)
+    } else {
+        (7, 4)
+    };
     (&key[..first], &key[key.len() - last..])
 }
 
@@ -181,16 +185,16 @@ impl Identity {
         let (prefix, last4) = ends(key.expose());
         let changed = tx
             .execute(
-                "update api_keys set previous_hash = hash, previous_until = $2, \
-                 hash = $3, prefix = $4, last4 = $5, updated = $6 \
-                 where id = $1 and status = 'active'",
+                "update api_keys set previous_hash = hash, previous_until = $1, \
+                 hash = $2, prefix = $3, last4 = $4, updated = $5 \
+                 where id = $6 and status = 'active'",
                 vec![
-                    id.into(),
                     now.after(grace).into(),
                     self.0.api_key_hash.hash(key.expose().as_bytes()).into(),
                     prefix.into(),
                     last4.into(),
                     now.to_date_text().to_string().into(),
+                    id.into(),
                 ],
             )
             .await
@@ -210,8 +214,8 @@ impl Identity {
         let changed = tx
             .execute(
                 "update api_keys set status = 'revoked', previous_hash = '', previous_until = 0, \
-                 updated = $2 where id = $1",
-                vec![id.into(), now.into()],
+                 updated = $1 where id = $2",
+                vec![now.into(), id.into()],
             )
             .await?;
         if changed == 0 {
@@ -239,10 +243,7 @@ impl Identity {
             name: row.get("name")?,
             revoked: row.get::<String>("status")? != "active",
             expires: date(&row, "expires")?,
-            masked: masked(
-                &row.get::<String>("prefix")?,
-                &row.get::<String>("last4")?,
-            ),
+            masked: masked(&row.get::<String>("prefix")?, &row.get::<String>("last4")?),
         }))
     }
 
@@ -270,8 +271,8 @@ pub async fn move_to_tenant(
     tenant: Option<TenantId>,
 ) -> Result<u64, DbError> {
     tx.execute(
-        "update api_keys set tenant_id = $2 where user_id = $1",
-        vec![user.into(), text(tenant).into()],
+        "update api_keys set tenant_id = $1 where user_id = $2",
+        vec![text(tenant).into(), user.into()],
     )
     .await
 }

@@ -97,7 +97,11 @@ impl Identity {
                 entry.action.into(),
                 entry.collection.into(),
                 entry.record_id.into(),
-                entry.tenant_id.map(|t| t.to_string()).unwrap_or_default().into(),
+                entry
+                    .tenant_id
+                    .map(|t| t.to_string())
+                    .unwrap_or_default()
+                    .into(),
                 text.into(),
                 self.0.clock.now().to_date_text().to_string().into(),
             ],

@@ -53,7 +53,11 @@ const STRIPES: usize = 64;
 
 impl Loading {
     pub fn new() -> Self {
-        Self((0..STRIPES).map(|_| tokio::sync::Mutex::default()).collect())
+        Self(
+            (0..STRIPES)
+                .map(|_| tokio::sync::Mutex::default())
+                .collect(),
+        )
     }
 
     /// `by` is any byte that differs between what is loaded.

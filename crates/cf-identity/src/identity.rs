@@ -127,7 +127,10 @@ impl Identity {
     /// Whether `password` is the account's. Not throttled: for somebody who is
     /// signed in already and proves it again.
     pub async fn password_matches(&self, account: &Account, password: &Secret) -> Result<bool> {
-        self.0.passwords.verify(&account.password_hash, password).await
+        self.0
+            .passwords
+            .verify(&account.password_hash, password)
+            .await
     }
 
     /// A new `token_key` for a record: to be set whenever password or e-mail

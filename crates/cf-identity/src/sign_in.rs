@@ -61,7 +61,10 @@ impl Identity {
             .throttle
             .begin(identity, address, self.0.clock.now())
             .map_err(|retry_after| SignInError::Throttled { retry_after })?;
-        match self.check_credentials(collection, identity.trim(), password).await {
+        match self
+            .check_credentials(collection, identity.trim(), password)
+            .await
+        {
             Err(error) => {
                 attempt.undo();
                 Err(SignInError::Failed(error))

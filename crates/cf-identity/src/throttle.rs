@@ -78,7 +78,10 @@ impl Counters {
     }
 
     fn get(&self, key: &Key, now: Timestamp) -> Option<Counter> {
-        self.cache.get(key).copied().filter(|c| !c.is_forgotten(now))
+        self.cache
+            .get(key)
+            .copied()
+            .filter(|c| !c.is_forgotten(now))
     }
 
     fn wait(&self, key: &Key, now: Timestamp) -> i64 {
@@ -103,7 +106,13 @@ impl Counters {
         if failures == 0 {
             self.cache.remove(key);
         } else {
-            self.cache.insert(*key, Counter { failures, ..counter });
+            self.cache.insert(
+                *key,
+                Counter {
+                    failures,
+                    ..counter
+                },
+            );
         }
     }
 }

@@ -23,6 +23,20 @@ impl Id {
         Self(random.characters(ALPHABET))
     }
 
+    /// A new id that sorts by `now`: nine characters of time, six of chance.
+    /// For tables that only grow, whose index is then written at its end.
+    pub fn sorted(now: crate::Timestamp, random: &Random) -> Self {
+        const SORTED: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        let mut bytes = [b'0'; 15];
+        let mut ms = now.as_millis().unsigned_abs();
+        for place in bytes[..9].iter_mut().rev() {
+            *place = SORTED[usize::try_from(ms % 36).expect("below 36")];
+            ms /= 36;
+        }
+        bytes[9..].copy_from_slice(&random.characters::<6>(ALPHABET));
+        Self(bytes)
+    }
+
     /// Reads an id, refusing anything that is not 15 characters `a-z0-9`.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let bytes: [u8; 15] = text.as_bytes().try_into().map_err(|_| IdError)?;
@@ -161,9 +175,7 @@ impl RequestId {
                 text.push('-');
             }
             text.push(char::from_digit(u32::from(byte >> 4), 16).expect("a nibble is a hex digit"));
-            text.push(
-                char::from_digit(u32::from(byte & 15), 16).expect("a nibble is a hex digit"),
-            );
+            text.push(char::from_digit(u32::from(byte & 15), 16).expect("a nibble is a hex digit"));
         }
         Self(text.into_boxed_str())
     }

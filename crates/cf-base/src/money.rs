@@ -199,7 +199,9 @@ pub fn parse_decimal_nanos(text: &str) -> Option<i64> {
             return None;
         }
         if seen < places {
-            value = value.checked_mul(10)?.checked_add(i128::from(byte - b'0'))?;
+            value = value
+                .checked_mul(10)?
+                .checked_add(i128::from(byte - b'0'))?;
         } else if seen == places {
             round_up = byte >= b'5';
         }
@@ -245,8 +247,14 @@ mod tests {
         assert_eq!(cost.convert(ExchangeRate::ONE), Nanos(150_000));
         assert_eq!(cost.convert(ExchangeRate(900_000_000)), Nanos(135_000));
         // Half a nano rounds up.
-        assert_eq!(PriceMicros(500).times(1).convert(ExchangeRate::ONE), Nanos(1));
-        assert_eq!(PriceMicros(499).times(1).convert(ExchangeRate::ONE), Nanos(0));
+        assert_eq!(
+            PriceMicros(500).times(1).convert(ExchangeRate::ONE),
+            Nanos(1)
+        );
+        assert_eq!(
+            PriceMicros(499).times(1).convert(ExchangeRate::ONE),
+            Nanos(0)
+        );
     }
 
     proptest! {

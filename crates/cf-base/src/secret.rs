@@ -224,7 +224,9 @@ mod tests {
         let sealer = Sealer::new(&MasterKey::new(&random));
         let sealed = sealer.seal(&Secret::new("sk-provider-1234"), "provider_keys/a", &random);
         assert!(!sealed.0.contains("provider"));
-        let opened = sealer.open(&sealed, "provider_keys/a").expect("its own row");
+        let opened = sealer
+            .open(&sealed, "provider_keys/a")
+            .expect("its own row");
         assert_eq!(opened.expose(), "sk-provider-1234");
         assert!(sealer.open(&sealed, "provider_keys/b").is_none());
         let other = Sealer::new(&MasterKey::new(&random));

@@ -11,7 +11,6 @@ mod postgres;
 mod sqlite;
 mod value;
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,7 +45,7 @@ pub struct Tx {
 
 enum TxInner {
     Sqlite(sqlite::SqliteTx),
-    Postgres(postgres::PostgresTx),
+    Postgres(Box<postgres::PostgresTx>),
 }
 
 impl Db {
@@ -82,9 +81,19 @@ impl Db {
     /// Begins a writing transaction. On SQLite there is one at a time: the
     /// others wait their turn here, so nothing slow may be awaited inside.
     pub async fn begin(&self) -> Result<Tx> {
+        self.begin_with(true).await
+    }
+
+    /// Begins a transaction whose commit survives the end of this process but
+    /// need not survive a power cut: it does not wait for the disk.
+    pub async fn begin_unsynced(&self) -> Result<Tx> {
+        self.begin_with(false).await
+    }
+
+    async fn begin_with(&self, synced: bool) -> Result<Tx> {
         let inner = match &self.0 {
-            Backend::Sqlite(db) => TxInner::Sqlite(db.begin().await?),
-            Backend::Postgres(db) => TxInner::Postgres(db.begin().await?),
+            Backend::Sqlite(db) => TxInner::Sqlite(db.begin(synced).await?),
+            Backend::Postgres(db) => TxInner::Postgres(Box::new(db.begin(synced).await?)),
         };
         Ok(Tx {
             inner,
@@ -148,6 +157,15 @@ impl Tx {
         }
     }
 
+    /// What a `select` needs at its end to lock its rows until the commit:
+    /// nothing on SQLite, where there is one writer.
+    pub fn for_update(&self) -> &'static str {
+        match self.inner {
+            TxInner::Sqlite(_) => "",
+            TxInner::Postgres(_) => " for update",
+        }
+    }
+
     /// Whether this is PostgreSQL; see [`Db::is_postgres`].
     pub fn is_postgres(&self) -> bool {
         matches!(self.inner, TxInner::Postgres(_))
@@ -160,16 +178,14 @@ impl Tx {
     }
 
     /// Commits, then runs the effects.
-    pub fn commit(self) -> impl Future<Output = Result<()>> + Send {
-        async move {
-            match self.inner {
-                TxInner::Sqlite(tx) => tx.commit().await?,
-                TxInner::Postgres(tx) => tx.commit().await?,
-            }
-            for effect in self.after_commit {
-                effect();
-            }
-            Ok(())
+    pub async fn commit(self) -> Result<()> {
+        match self.inner {
+            TxInner::Sqlite(tx) => tx.commit().await?,
+            TxInner::Postgres(tx) => tx.commit().await?,
         }
+        for effect in self.after_commit {
+            effect();
+        }
+        Ok(())
     }
 }

@@ -50,8 +50,11 @@ impl Db {
         let mut tx = self.begin().await?;
         if self.is_postgres() {
             // Any constant number; it keeps two starting nodes apart.
-            tx.query("select 1 from (select pg_advisory_xact_lock(4702111234474983745)) as l", vec![])
-                .await?;
+            tx.query(
+                "select 1 from (select pg_advisory_xact_lock(4702111234474983745)) as l",
+                vec![],
+            )
+            .await?;
         }
         tx.execute(
             "create table if not exists schema_migrations (\
@@ -103,7 +106,11 @@ impl Db {
                 ],
             )
             .await?;
-            tracing::info!(version = migration.version, name = migration.name, "migrated");
+            tracing::info!(
+                version = migration.version,
+                name = migration.name,
+                "migrated"
+            );
         }
         tx.commit().await?;
         Ok(MigrationState {

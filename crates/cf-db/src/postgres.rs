@@ -25,7 +25,9 @@ impl Postgres {
         let mut config: tokio_postgres::Config = url
             .parse()
             .map_err(|e| DbError::Other(format!("the database address is not valid: {e}")))?;
-        config.application_name("cloudfreedom").connect_timeout(WAIT);
+        config
+            .application_name("cloudfreedom")
+            .connect_timeout(WAIT);
         let manager = Manager::from_config(
             config,
             tls()?,
@@ -59,9 +61,14 @@ impl Postgres {
         query(&connection, sql, &params).await
     }
 
-    pub async fn begin(&self) -> Result<PostgresTx> {
+    pub async fn begin(&self, synced: bool) -> Result<PostgresTx> {
         let connection = self.connection().await?;
-        connection.batch_execute("begin").await.map_err(error)?;
+        let begin = if synced {
+            "begin"
+        } else {
+            "begin; set local synchronous_commit = off"
+        };
+        connection.batch_execute(begin).await.map_err(error)?;
         Ok(PostgresTx(Some(connection)))
     }
 }
@@ -92,9 +99,12 @@ impl PostgresTx {
     pub async fn execute_many(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>> {
         let connection = self.connection();
         let statement = connection.prepare_cached(sql).await.map_err(error)?;
-        try_join_all(rows.iter().map(|row| connection.execute_raw(&statement, row)))
-            .await
-            .map_err(error)
+        try_join_all(
+            rows.iter()
+                .map(|row| connection.execute_raw(&statement, row)),
+        )
+        .await
+        .map_err(error)
     }
 
     pub async fn commit(mut self) -> Result<()> {
@@ -128,10 +138,7 @@ async fn query(connection: &Object, sql: &str, params: &[Value]) -> Result<Vec<R
         .map(|c| c.name().to_owned())
         .collect();
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| p as _).collect();
-    let rows = connection
-        .query(&statement, &params)
-        .await
-        .map_err(error)?;
+    let rows = connection.query(&statement, &params).await.map_err(error)?;
     rows.iter()
         .map(|row| {
             let values = (0..columns.len())

@@ -51,11 +51,7 @@ impl Sqlite {
             .acquire_owned()
             .await
             .map_err(|_| DbError::Unavailable("the database is closed".into()))?;
-        let (readers, path, sql) = (
-            Arc::clone(&self.readers),
-            self.path.clone(),
-            sql.to_owned(),
-        );
+        let (readers, path, sql) = (Arc::clone(&self.readers), self.path.clone(), sql.to_owned());
         blocking(move || {
             let _permit = permit;
             let idle = readers.lock().pop();
@@ -70,9 +66,14 @@ impl Sqlite {
         .await
     }
 
-    pub async fn begin(&self) -> Result<SqliteTx> {
+    pub async fn begin(&self, synced: bool) -> Result<SqliteTx> {
         let guard = Arc::clone(&self.writer).lock_owned().await;
         blocking(move || {
+            // Cannot change inside a transaction, so it is said before each.
+            let synchronous = if synced { "full" } else { "normal" };
+            guard
+                .execute_batch(&format!("pragma synchronous = {synchronous}"))
+                .map_err(error)?;
             guard.execute_batch("begin immediate").map_err(error)?;
             Ok(SqliteTx(Some(guard)))
         })
@@ -100,7 +101,9 @@ pub struct SqliteTx(Option<OwnedMutexGuard<Connection>>);
 
 impl SqliteTx {
     fn connection(&self) -> &Connection {
-        self.0.as_ref().expect("a transaction is used only until it ends")
+        self.0
+            .as_ref()
+            .expect("a transaction is used only until it ends")
     }
 
     pub fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
@@ -109,9 +112,7 @@ impl SqliteTx {
 
     pub fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         let mut statement = self.connection().prepare_cached(sql).map_err(error)?;
-        let changed = statement
-            .execute(params_from_iter(params))
-            .map_err(error)?;
+        let changed = statement.execute(params_from_iter(params)).map_err(error)?;
         Ok(u64::try_from(changed).expect("a count fits"))
     }
 
@@ -149,10 +150,10 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     if !read_only {
-        // `full`: a commit that was answered survives a power cut, not only a crash.
+        // Each transaction says itself whether its commit waits for the disk.
         connection
             .execute_batch(
-                "pragma journal_mode = wal; pragma synchronous = full; \
+                "pragma journal_mode = wal; \
                  pragma wal_autocheckpoint = 4000; pragma cache_size = -65536; \
                  pragma temp_store = memory;",
             )
@@ -167,11 +168,7 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection> {
 
 fn query(connection: &Connection, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
     let mut statement = connection.prepare_cached(sql).map_err(error)?;
-    let columns: Arc<[String]> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query(params_from_iter(params)).map_err(error)?;
     let mut answer = Vec::new();
     while let Some(row) = rows.next().map_err(error)? {

@@ -1,1 +1,200 @@
-//! cf-ledger
+//! What calls cost and who may still spend: reserve before, settle after, in
+//! integers, durable before the last byte of a reply is released.
+//!
+//! A call takes a [`Hold`] on key, user and tenant in one step; the hold is
+//! settled with the actual cost, or released when it is dropped. All writes go
+//! through one queue to a writer that commits whatever is waiting as one
+//! transaction. No HTTP, no providers and no record rules in here.
+
+mod account;
+mod external;
+mod hold;
+mod prices;
+mod rates;
+mod usage;
+mod verify;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cf_base::{Caller, Clock, PicoUsd, Random, RequestId};
+use cf_db::Db;
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::task::TaskTracker;
+
+pub use account::{
+    Account, AccountKind, NewAccount, account, open_account, reset_budget, reset_due_budgets,
+    set_limit, set_reset_date, top_up,
+};
+pub use external::{Check, ExternalUsage, Logged};
+pub use hold::{CallRecord, CallStatus, Hold, Receipt, Settled};
+pub use prices::{OwnPrices, PriceVersion, Prices, Tier};
+pub use rates::{Rate, Rates};
+pub use usage::{SummaryBy, SummaryFilter, SummaryRow};
+pub use verify::Difference;
+
+use hold::HoldRow;
+use prices::PriceBook;
+use writer::Op;
+
+/// Writes that may wait at a time; each running call keeps one place for its
+/// end, so that settling never waits and never fails. Past that, new calls wait.
+const QUEUE: usize = 1 << 16;
+/// Booked calls that a slow listener may lag behind before it misses some.
+const EVENTS: usize = 4096;
+
+/// A call that was booked, told after the commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Booked {
+    /// Its row in `usage_logs`.
+    pub usage_id: cf_base::Id,
+    /// Whose budget changed.
+    pub user_id: cf_base::UserId,
+}
+
+/// What a call may cost, asked before it is made.
+pub struct HoldRequest {
+    /// The call's id, unique for ever.
+    pub request_id: RequestId,
+    /// Who pays.
+    pub caller: Arc<Caller>,
+    /// The public name of the model.
+    pub model: String,
+    /// Exact worst case of the whole call at the requested output limit.
+    pub worst: PicoUsd,
+    /// Least that makes the call useful; not above `worst`.
+    pub least: PicoUsd,
+    /// When the hold of a process that died may be closed by others.
+    pub expires_in: Duration,
+}
+
+/// The ledger; cheap to clone.
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    clock: Clock,
+    random: Random,
+    node: String,
+    queue: mpsc::Sender<Op>,
+    rates: Rates,
+    book: PriceBook,
+    booked: broadcast::Sender<Booked>,
+}
+
+impl Ledger {
+    /// Starts the ledger of this process: closes the holds that an earlier
+    /// process left, loads prices and rates, starts the writer on `tasks`.
+    pub async fn start(
+        db: Db,
+        clock: Clock,
+        random: Random,
+        tasks: &TaskTracker,
+    ) -> cf_base::Result<Self> {
+        let rates = Rates::load(&db).await?;
+        let book = PriceBook::embedded();
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let (booked, _) = broadcast::channel(EVENTS);
+        let ledger = Self(Arc::new(Inner {
+            node: cf_base::Id::new(&random).to_string(),
+            db: db.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            queue,
+            rates,
+            book,
+            booked: booked.clone(),
+        }));
+        tasks.spawn(writer::Writer::new(db, clock, random, booked).run(receiver));
+        ledger.expire_holds(true).await?;
+        Ok(ledger)
+    }
+
+    /// Waits for a place in the queue, reserves `worst` (or what is left, at
+    /// least `least`) on key, user and tenant in one step. Durable against the
+    /// end of the process when it returns.
+    pub async fn reserve(&self, request: HoldRequest) -> cf_base::Result<Hold> {
+        hold::reserve(self, request, &self.0.node).await
+    }
+
+    /// The price version of a provider's model: the operator's own prices where
+    /// they are set, else the price book's; `None` if neither knows it.
+    pub fn price(
+        &self,
+        provider: &str,
+        provider_model: &str,
+        own: Option<&OwnPrices>,
+    ) -> Option<Arc<PriceVersion>> {
+        match own {
+            Some(own) => Some(Arc::new(PriceVersion::own(provider, provider_model, own))),
+            None => self.0.book.find(provider, provider_model),
+        }
+    }
+
+    /// Reads exchange rates again, after one was changed.
+    pub async fn reload(&self) -> cf_base::Result<()> {
+        self.0.rates.reload(&self.0.db).await
+    }
+
+    /// Told of every booked call after its commit.
+    pub fn booked(&self) -> broadcast::Receiver<Booked> {
+        self.0.booked.subscribe()
+    }
+
+    /// Waits until everything queued so far is in the database.
+    pub async fn flush(&self) -> cf_base::Result<()> {
+        let (reply, done) = tokio::sync::oneshot::channel();
+        let sent = self.0.queue.send(Op::Flush(reply)).await;
+        if sent.is_ok() && done.await.is_ok() {
+            Ok(())
+        } else {
+            Err(writer::stopped())
+        }
+    }
+
+    /// Closes holds by rule: a hold whose process has died is released in full
+    /// and logged as `expired`. On SQLite every hold found at the start is of a
+    /// dead process (the data directory is locked); on PostgreSQL, and for
+    /// reservations of the Billing API, `expires_at` decides.
+    pub async fn expire_holds(&self, at_start: bool) -> cf_base::Result<usize> {
+        let all = at_start && !self.0.db.is_postgres();
+        let rows = self
+            .0
+            .db
+            .query(
+                "select request_id, user_id, tenant_id, key_id, model, currency, amount_nanos, \
+                 tenant_currency, tenant_amount_nanos from ledger_holds \
+                 where expires_at <= $1 or ($2 = 1 and node <> '') order by created_at limit 10000",
+                vec![self.0.clock.now().into(), all.into()],
+            )
+            .await?;
+        let mut closed = 0;
+        for row in &rows {
+            let hold = HoldRow::read(row)?;
+            let permit = Arc::clone(&self.0).permit().await?;
+            hold::expire(self, hold, permit).wait().await?;
+            closed += 1;
+        }
+        if closed > 0 {
+            tracing::warn!(closed, "released reservations of calls that never ended");
+        }
+        Ok(closed)
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.0.db
+    }
+}
+
+impl Inner {
+    /// A place in the writer's queue.
+    async fn permit(self: Arc<Self>) -> cf_base::Result<mpsc::OwnedPermit<Op>> {
+        self.queue
+            .clone()
+            .reserve_owned()
+            .await
+            .map_err(|_| writer::stopped())
+    }
+}

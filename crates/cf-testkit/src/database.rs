@@ -55,7 +55,9 @@ impl TestDb {
             .expect("the test role may create databases");
         drop((client, admin));
         let _ = driver.await;
-        let at = server.rfind('/').expect("an address ends with a database name");
+        let at = server
+            .rfind('/')
+            .expect("an address ends with a database name");
         let url = format!("{}/{name}", &server[..at]);
         Some(Self::open("postgres", Location::Postgres(url), None).await)
     }

@@ -89,7 +89,8 @@ impl Reply {
 
     /// A streamed chat completion: a chunk for each word, a last one with usage.
     pub fn chat_stream(words: &[&str], prompt: u64, completion: u64) -> Self {
-        let event = |value: serde_json::Value| Step::Send(Bytes::from(format!("data: {value}\n\n")));
+        let event =
+            |value: serde_json::Value| Step::Send(Bytes::from(format!("data: {value}\n\n")));
         let chunk = |delta: serde_json::Value, finish: Option<&str>| {
             serde_json::json!({
                 "id": "chatcmpl-mock", "object": "chat.completion.chunk", "created": 1_700_000_000,
@@ -263,10 +264,9 @@ async fn answer(
     let mut response = Response::new(StreamBody::new(stream).boxed_unsync());
     *response.status_mut() = StatusCode::from_u16(reply.status).expect("a valid status");
     for (name, value) in reply.headers {
-        response.headers_mut().insert(
-            name,
-            value.parse().expect("a scripted header is valid"),
-        );
+        response
+            .headers_mut()
+            .insert(name, value.parse().expect("a scripted header is valid"));
     }
     Ok(response)
 }

@@ -1,4 +1,5 @@
 //! Every rule of the database layer, on SQLite and PostgreSQL.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

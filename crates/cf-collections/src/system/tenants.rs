@@ -1,0 +1,72 @@
+//! Customers, and the operator's own house.
+
+use crate::principal::Level;
+use crate::schema::{
+    Collection, CollectionKind, Field, JsonShape, Rules, Unique, Writing,
+};
+use crate::system::{CURRENCY, HOST, SLUG, id_of};
+
+const OWN: &str = r#"@request.auth.role = "tenant_admin" && @request.auth.tenant_id != "" && id = @request.auth.tenant_id"#;
+
+pub(super) fn collection() -> Collection {
+    Collection {
+        id: id_of("tenants"),
+        name: "tenants",
+        table: "tenants",
+        kind: CollectionKind::Base,
+        fields: vec![
+            Field::id(),
+            Field::text("name", 200).required(),
+            Field::text("slug", 63).matching(SLUG).required(),
+            Field::text("domain", 253).matching(HOST),
+            Field::select("type", &["internal", "customer", "demo"]).or("customer"),
+            Field::select("status", &["active", "suspended", "archived"])
+                .required()
+                .or("active"),
+            Field::bool("signup_enabled"),
+            // The limit for all users together; 0 is none.
+            Field::money("budget_total")
+                .computed(
+                    "coalesce((select a.limit_nanos from ledger_accounts a \
+                     where a.owner_id = {t}.id), 0)",
+                )
+                .writing(Writing::Handed, Writing::Handed)
+                .set_by(Level::Admin),
+            Field::signed_money("budget_used").computed(
+                "coalesce((select a.posted_nanos from ledger_accounts a \
+                 where a.owner_id = {t}.id), 0)",
+            ),
+            Field::text("currency", 3)
+                .matching(CURRENCY)
+                .required()
+                .or("EUR"),
+            Field::text("time_zone", 64).or("Europe/Berlin"),
+            Field::text("locale", 10).or("de"),
+            Field::text("chat", 500).or("builtin"),
+            Field::json("regions", JsonShape::Texts, 10_000),
+            Field::created(),
+            Field::updated(),
+        ],
+        internal: &[],
+        from_hook: &[],
+        rules: Rules {
+            list: Some(OWN),
+            view: Some(OWN),
+            ..Rules::default()
+        },
+        unique: &[
+            Unique {
+                index: "tenants_slug",
+                columns: &["slug"],
+                field: "slug",
+            },
+            Unique {
+                index: "tenants_domain",
+                columns: &["domain"],
+                field: "domain",
+            },
+        ],
+        cached: true,
+        read_only: false,
+    }
+}

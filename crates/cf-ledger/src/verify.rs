@@ -1,0 +1,215 @@
+//! Works every balance and every cost out again from entries, usage and price
+//! versions, and says what differs.
+
+use std::collections::HashMap;
+
+use cf_base::{ExchangeRate, Nanos};
+use cf_db::{Db, Row};
+
+use crate::Ledger;
+use crate::hold::UsageRow;
+use crate::prices::Prices;
+
+/// Something that does not add up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What it is about, such as `user abc… posted`.
+    pub what: String,
+    /// What stands in the database.
+    pub stands: String,
+    /// What it should be.
+    pub should_be: String,
+}
+
+/// Rows read at a time.
+const CHUNK: i64 = 2000;
+
+impl Ledger {
+    /// Checks the whole ledger. Each check is one statement, so it may run
+    /// beside a working server.
+    pub async fn verify(db: &Db) -> cf_base::Result<Vec<Difference>> {
+        let mut found = Vec::new();
+        balances(db, &mut found).await?;
+        pending(db, &mut found).await?;
+        costs(db, &mut found).await?;
+        Ok(found)
+    }
+}
+
+/// Balances against the sums of the entries.
+async fn balances(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
+    for (kind, owner, posted, pending) in [
+        ("user", "user_id", "posted_nanos", "pending_nanos"),
+        ("key", "key_id", "posted_nanos", "pending_nanos"),
+        (
+            "tenant",
+            "tenant_id",
+            "tenant_posted_nanos",
+            "tenant_pending_nanos",
+        ),
+    ] {
+        // A limit entry of the account itself names nobody else.
+        let own_limit = match kind {
+            "tenant" => "case when user_id = '' and key_id = '' then limit_nanos else 0 end",
+            _ => "limit_nanos",
+        };
+        let sql = format!(
+            "select a.owner_id, a.posted_nanos, a.pending_nanos, coalesce(a.limit_nanos, 0), \
+             coalesce(e.posted, 0), coalesce(e.pending, 0), coalesce(e.lim, 0) \
+             from ledger_accounts a left join (select {owner} as owner, \
+             cast(sum({posted}) as bigint) as posted, cast(sum({pending}) as bigint) as pending, \
+             cast(sum({own_limit}) as bigint) as lim from ledger_entries group by {owner}) e \
+             on e.owner = a.owner_id where a.kind = '{kind}' and (a.posted_nanos <> coalesce(e.posted, 0) \
+             or a.pending_nanos <> coalesce(e.pending, 0) or coalesce(a.limit_nanos, 0) <> coalesce(e.lim, 0))"
+        );
+        for row in db.query(&sql, vec![]).await? {
+            let id: String = row.at(0)?;
+            for (name, stands, should_be) in [("posted", 1, 4), ("pending", 2, 5), ("limit", 3, 6)]
+            {
+                push(
+                    found,
+                    &row,
+                    &format!("{kind} {id} {name}"),
+                    stands,
+                    should_be,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is pending against the open holds.
+async fn pending(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
+    for (kind, owner, amount) in [
+        ("user", "user_id", "amount_nanos"),
+        ("key", "key_id", "amount_nanos"),
+        ("tenant", "tenant_id", "tenant_amount_nanos"),
+    ] {
+        let sql = format!(
+            "select a.owner_id, a.pending_nanos, coalesce(h.amount, 0) from ledger_accounts a \
+             left join (select {owner} as owner, cast(sum({amount}) as bigint) as amount \
+             from ledger_holds group by {owner}) h on h.owner = a.owner_id \
+             where a.kind = '{kind}' and a.pending_nanos <> coalesce(h.amount, 0)"
+        );
+        for row in db.query(&sql, vec![]).await? {
+            let id: String = row.at(0)?;
+            push(
+                found,
+                &row,
+                &format!("{kind} {id} pending against open holds"),
+                1,
+                2,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Every call's cost against its usage and prices, and against what was posted.
+async fn costs(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
+    let mut versions: HashMap<String, Prices> = HashMap::new();
+    for row in db
+        .query("select id, prices from price_versions", vec![])
+        .await?
+    {
+        let prices = serde_json::from_str(&row.get::<String>("prices")?)
+            .map_err(cf_base::Error::internal)?;
+        versions.insert(row.get("id")?, prices);
+    }
+    let mut last = String::new();
+    loop {
+        let rows = db
+            .query(
+                "select u.id, u.request_id, u.prompt_tokens, u.completion_tokens, u.cached_tokens, \
+                 u.cache_write_tokens, u.cache_write_1h_tokens, u.reasoning_tokens, \
+                 u.audio_input_tokens, u.audio_output_tokens, u.cost, u.tenant_cost, \
+                 u.exchange_rate, u.tenant_exchange_rate, u.price_version \
+                 from usage_logs u where u.id > $1 order by u.id limit $2",
+                vec![last.clone().into(), CHUNK.into()],
+            )
+            .await?;
+        let Some(end) = rows.last() else { break };
+        last = end.get("id")?;
+        for row in &rows {
+            check_cost(row, &versions, found)?;
+        }
+    }
+    for row in db
+        .query(
+            "select u.request_id, u.cost, coalesce(e.posted, 0), coalesce(e.times, 0) \
+             from usage_logs u left join (select request_id, cast(sum(posted_nanos) as bigint) as posted, \
+             count(*) as times from ledger_entries where kind in ('post', 'void', 'expire') \
+             group by request_id) e on e.request_id = u.request_id \
+             where coalesce(e.posted, 0) <> u.cost or coalesce(e.times, 0) <> 1 limit 1000",
+            vec![],
+        )
+        .await?
+    {
+        let id: String = row.at(0)?;
+        push(found, &row, &format!("call {id} posted"), 2, 1)?;
+        let times: i64 = row.at(3)?;
+        if times != 1 {
+            found.push(Difference {
+                what: format!("call {id} entries that end it"),
+                stands: times.to_string(),
+                should_be: "1".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_cost(
+    row: &Row,
+    versions: &HashMap<String, Prices>,
+    found: &mut Vec<Difference>,
+) -> cf_base::Result<()> {
+    let version: String = row.get("price_version")?;
+    if version.is_empty() {
+        return Ok(());
+    }
+    let request: String = row.get("request_id")?;
+    let Some(prices) = versions.get(&version) else {
+        found.push(Difference {
+            what: format!("call {request} price version"),
+            stands: version,
+            should_be: "a row of price_versions".into(),
+        });
+        return Ok(());
+    };
+    let cost = prices.cost(&UsageRow::read_usage(row)?);
+    for (name, cost_column, rate_column) in [
+        ("cost", "cost", "exchange_rate"),
+        ("tenant cost", "tenant_cost", "tenant_exchange_rate"),
+    ] {
+        let stands: Nanos = row.get(cost_column)?;
+        let should_be = cost.convert(ExchangeRate(row.get(rate_column)?));
+        if stands != should_be {
+            found.push(Difference {
+                what: format!("call {request} {name}"),
+                stands: stands.to_string(),
+                should_be: should_be.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn push(
+    found: &mut Vec<Difference>,
+    row: &Row,
+    what: &str,
+    stands: usize,
+    should_be: usize,
+) -> cf_base::Result<()> {
+    let (stands, should_be): (Nanos, Nanos) = (row.at(stands)?, row.at(should_be)?);
+    if stands != should_be {
+        found.push(Difference {
+            what: what.to_owned(),
+            stands: stands.to_string(),
+            should_be: should_be.to_string(),
+        });
+    }
+    Ok(())
+}

@@ -10,6 +10,8 @@ mod macros;
 mod parse;
 mod resolve;
 mod sql;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use parse::{Expr, parse};
 pub(crate) use resolve::Root;

@@ -370,22 +370,16 @@ fn change(
     {
         parsed.relations.push((field.name, collection, id.clone()));
     }
-    match (field.on_update, field.source) {
-        (Writing::Handed, _) => {
-            // A form that shows no secret sends it back empty.
-            if !matches!(&value, Value::Text(text) if text.is_empty()) {
-                parsed.write.inputs.insert(field.name, value);
-            }
+    if field.on_update == Writing::Handed {
+        // A form that shows no secret sends it back empty.
+        if !matches!(&value, Value::Text(text) if text.is_empty()) {
+            parsed.write.inputs.insert(field.name, value);
         }
-        (_, Source::Column(column)) => match delta {
-            Some(delta) => {
-                parsed.write.deltas.insert(column, delta);
-            }
-            None => {
-                parsed.write.values.insert(column, value);
-            }
-        },
-        _ => {}
+    } else if let Source::Column(column) = field.source {
+        match delta {
+            Some(delta) => parsed.write.deltas.insert(column, delta),
+            None => parsed.write.values.insert(column, value),
+        };
     }
     Ok(())
 }

@@ -116,7 +116,8 @@ impl Engine {
     /// A record by its id, without asking who wants it.
     pub async fn find(&self, collection: &str, id: &str) -> Result<Option<Record>> {
         let collection = self.collection(collection, false)?;
-        self.load(&mut Reader::Db(&self.0.db), &collection, id).await
+        self.load(&mut Reader::Db(&self.0.db), &collection, id)
+            .await
     }
 
     /// A record by its id inside of a transaction.
@@ -191,7 +192,9 @@ impl Engine {
             reader.lock(" for update of t0"),
         );
         let rows = reader.query(&sql, vec![id.into()]).await?;
-        rows.first().map(|row| Record::read(collection, row)).transpose()
+        rows.first()
+            .map(|row| Record::read(collection, row))
+            .transpose()
     }
 
     /// Whether the principal may do this to a record with these values; `None`

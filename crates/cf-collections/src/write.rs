@@ -140,7 +140,12 @@ fn sent<'a>(field: &Field, body: &'a Map<String, Json>) -> Sent<'a> {
 }
 
 /// `present` plus or minus what was sent, and the difference itself.
-fn moved(field: &Field, present: &Value, by: &Json, minus: bool) -> Result<(Value, Value), FieldError> {
+fn moved(
+    field: &Field,
+    present: &Value,
+    by: &Json,
+    minus: bool,
+) -> Result<(Value, Value), FieldError> {
     let too_large = || {
         FieldError::new(
             "validation_max_number_constraint",
@@ -387,7 +392,11 @@ fn change(
 /// `own` is `None` for a new record, else whether it is the caller's own.
 fn password(field: &Field, body: &Map<String, Json>, own: Option<bool>, parsed: &mut Parsed) {
     let text = |name: &str| body.get(name).and_then(Json::as_str).unwrap_or_default();
-    let (new, confirm, old) = (text("password"), text("passwordConfirm"), text("oldPassword"));
+    let (new, confirm, old) = (
+        text("password"),
+        text("passwordConfirm"),
+        text("oldPassword"),
+    );
     if new.is_empty() && own.is_some() {
         return;
     }
@@ -430,8 +439,7 @@ fn same(field: &Field, a: &Value, b: &Value) -> bool {
         }
         // A date without its time, as the ledger may keep it.
         (FieldKind::Date, Value::Text(a), Value::Text(b)) => {
-            a == b
-                || (!a.is_empty() && !b.is_empty() && Timestamp::parse(a) == Timestamp::parse(b))
+            a == b || (!a.is_empty() && !b.is_empty() && Timestamp::parse(a) == Timestamp::parse(b))
         }
         _ => a == b,
     }

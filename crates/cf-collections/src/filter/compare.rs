@@ -147,12 +147,20 @@ fn known(side: Side) -> Value {
 /// A number against `null`.
 fn against_nothing(number: &Term, how: Compare) -> Cond {
     match (&number.side, how) {
-        (Side::Sql { text, nullable: true }, Compare::Equal) => {
-            Cond::Sql(format!("{text} is null"))
-        }
-        (Side::Sql { text, nullable: true }, Compare::NotEqual) => {
-            Cond::Sql(format!("{text} is not null"))
-        }
+        (
+            Side::Sql {
+                text,
+                nullable: true,
+            },
+            Compare::Equal,
+        ) => Cond::Sql(format!("{text} is null")),
+        (
+            Side::Sql {
+                text,
+                nullable: true,
+            },
+            Compare::NotEqual,
+        ) => Cond::Sql(format!("{text} is not null")),
         (Side::Known(Value::Null), how) => Cond::of(how == Compare::Equal),
         (_, how) => Cond::of(how == Compare::NotEqual),
     }
@@ -176,8 +184,8 @@ fn common(left: Class, right: Class) -> Result<Common, FilterError> {
         }),
         (true, true) => {
             let whole = |class| matches!(class, Class::Int | Class::Bool);
-            let same = (whole(left) && whole(right))
-                || (left == Class::Money && right == Class::Money);
+            let same =
+                (whole(left) && whole(right)) || (left == Class::Money && right == Class::Money);
             Ok(if same { Common::Int } else { Common::Real })
         }
         _ => Err(FilterError::invalid(
@@ -211,7 +219,11 @@ fn bring(term: Term, common: Common) -> Side {
                 text
             };
             Side::Sql {
-                text: if folded { format!("lower({text})") } else { text },
+                text: if folded {
+                    format!("lower({text})")
+                } else {
+                    text
+                },
                 nullable: false,
             }
         }
@@ -316,7 +328,11 @@ fn like(
     let Some(pattern) = pattern else {
         // A field as the pattern is taken literally.
         let right = as_text(right, statement)?;
-        let find = if statement.postgres { "strpos" } else { "instr" };
+        let find = if statement.postgres {
+            "strpos"
+        } else {
+            "instr"
+        };
         let sign = if negated { "=" } else { "<>" };
         return Ok(Cond::Sql(format!(
             "{find}(lower({left}), lower({right})) {sign} 0"
@@ -326,7 +342,9 @@ fn like(
     let not = if negated { "not " } else { "" };
     // The one place where the dialects differ.
     let like = if statement.postgres { "ilike" } else { "like" };
-    Ok(Cond::Sql(format!("{left} {not}{like} {pattern} escape '\\'")))
+    Ok(Cond::Sql(format!(
+        "{left} {not}{like} {pattern} escape '\\'"
+    )))
 }
 
 fn as_text(term: Term, statement: &mut Statement) -> Result<String, FilterError> {

@@ -309,9 +309,7 @@ fn json(field: &Field, side: Side, parts: &[&str], statement: &mut Statement) ->
         Side::Sql { text, .. } if statement.postgres => {
             let path = statement.text(parts.join("."));
             Side::Sql {
-                text: format!(
-                    "(cast({text} as jsonb) #>> string_to_array({path}, '.'))"
-                ),
+                text: format!("(cast({text} as jsonb) #>> string_to_array({path}, '.'))"),
                 nullable: true,
             }
         }

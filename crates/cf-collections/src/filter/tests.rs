@@ -16,13 +16,40 @@ use crate::{Engine, EngineParts, ListParams, NoHooks, Principal, Shape};
 
 fn filters() -> impl Strategy<Value = String> {
     let field = prop::sample::select(vec![
-        "name", "price", "rate_limit", "margin", "active", "models", "models.0", "created",
-        "currency", "id", "name:lower",
+        "name",
+        "price",
+        "rate_limit",
+        "margin",
+        "active",
+        "models",
+        "models.0",
+        "created",
+        "currency",
+        "id",
+        "name:lower",
     ]);
     let literal = prop_oneof![
         prop::sample::select(vec![
-            "''", "'a'", "'B'", "'ab'", "'ä'", "'7'", "'EUR'", "null", "true", "false", "0", "1",
-            "-1", "7", "7.5", "0.000000001", "12345678901234567890", "'[]'", "'x'", "'%a'",
+            "''",
+            "'a'",
+            "'B'",
+            "'ab'",
+            "'ä'",
+            "'7'",
+            "'EUR'",
+            "null",
+            "true",
+            "false",
+            "0",
+            "1",
+            "-1",
+            "7",
+            "7.5",
+            "0.000000001",
+            "12345678901234567890",
+            "'[]'",
+            "'x'",
+            "'%a'",
         ])
         .prop_map(str::to_owned),
         (-20_i32..20).prop_map(|n| format!("{}", f64::from(n) / 4.0)),
@@ -59,7 +86,14 @@ async fn engine(test: &cf_testkit::TestDb) -> (Engine, Principal) {
     for (name, price, rate, margin, active, models) in [
         ("a", json!(0), 0, json!(0), true, json!([])),
         ("AB", json!(7), 7, json!(7.5), false, json!(["a", "B"])),
-        ("b_%", json!(0.000_000_001), 1, json!(-1), true, json!(["x"])),
+        (
+            "b_%",
+            json!(0.000_000_001),
+            1,
+            json!(-1),
+            true,
+            json!(["x"]),
+        ),
         ("ä", json!(7.5), 100, json!(0.25), false, json!(["ä"])),
     ] {
         let record = json!({
@@ -91,7 +125,10 @@ async fn both(
     let asked = asked["items"].as_array().unwrap();
     let asked = asked.iter().map(|r| id(r.as_object().unwrap())).collect();
     let collection = engine.collection("products", false).unwrap();
-    let sql = format!("select {} from products t0", Record::columns(&collection, "t0"));
+    let sql = format!(
+        "select {} from products t0",
+        Record::columns(&collection, "t0")
+    );
     let mut decided = BTreeSet::new();
     for row in engine.db().query(&sql, vec![]).await.unwrap() {
         let record = Record::read(&collection, &row).unwrap();
@@ -121,7 +158,7 @@ fn memory_and_database_agree() {
         .map(|test| (test.name, runtime.block_on(engine(test))))
         .collect();
     let mut runner = TestRunner::new(Config {
-        cases: 400,
+        cases: 500,
         failure_persistence: None,
         ..Config::default()
     });

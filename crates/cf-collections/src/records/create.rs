@@ -81,10 +81,11 @@ impl Engine {
         let mut write = parsed.write;
         let prepared = match prepared {
             Some(prepared) => prepared,
-            None => hooks
+            None if write.input("password").is_some() => hooks
                 .prepare(target, principal, None, &write)
                 .await
                 .map_err(|e| e.or_message(FAILED))?,
+            None => Vec::new(),
         };
         for (column, value) in prepared {
             write.set(column, value);
@@ -139,13 +140,7 @@ impl Engine {
         if target.read_only {
             return Err(super::view::read_only());
         }
-        let parsed = parse_create(
-            target,
-            principal,
-            body,
-            self.0.clock.now(),
-            &self.0.random,
-        );
+        let parsed = parse_create(target, principal, body, self.0.clock.now(), &self.0.random);
         match self
             .allowed(reader, Access::Create, target, &parsed.row, principal)
             .await?

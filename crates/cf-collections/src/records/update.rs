@@ -82,10 +82,11 @@ impl Engine {
         let mut write = parsed.write;
         let prepared = match prepared {
             Some(prepared) => prepared,
-            None => hooks
+            None if write.input("password").is_some() => hooks
                 .prepare(target, principal, Some(&old), &write)
                 .await
                 .map_err(|e| e.or_message(FAILED))?,
+            None => Vec::new(),
         };
         for (column, value) in prepared {
             write.set(column, value);

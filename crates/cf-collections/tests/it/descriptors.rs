@@ -14,10 +14,17 @@ async fn every_column_is_described_and_every_description_has_its_column() {
             } else {
                 "select name from pragma_table_info($1)"
             };
-            let rows = test.db.query(sql, vec![collection.table.into()]).await.unwrap();
+            let rows = test
+                .db
+                .query(sql, vec![collection.table.into()])
+                .await
+                .unwrap();
             let there: BTreeSet<String> = rows.iter().map(|r| r.at(0).unwrap()).collect();
-            let mut described: BTreeSet<String> =
-                collection.internal.iter().map(|c| (*c).to_owned()).collect();
+            let mut described: BTreeSet<String> = collection
+                .internal
+                .iter()
+                .map(|c| (*c).to_owned())
+                .collect();
             for field in &collection.fields {
                 if let Source::Column(column) = field.source {
                     assert!(described.insert(column.to_owned()), "{column} twice");
@@ -41,10 +48,17 @@ async fn unique_indexes_are_the_schemas() {
             } else {
                 "select name from pragma_index_list($1) where \"unique\" = 1 and origin = 'c'"
             };
-            let rows = test.db.query(sql, vec![collection.table.into()]).await.unwrap();
+            let rows = test
+                .db
+                .query(sql, vec![collection.table.into()])
+                .await
+                .unwrap();
             let there: BTreeSet<String> = rows.iter().map(|r| r.at(0).unwrap()).collect();
-            let described: BTreeSet<String> =
-                collection.unique.iter().map(|u| u.index.to_owned()).collect();
+            let described: BTreeSet<String> = collection
+                .unique
+                .iter()
+                .map(|u| u.index.to_owned())
+                .collect();
             assert_eq!(there, described, "{} on {}", collection.name, test.name);
         }
     }

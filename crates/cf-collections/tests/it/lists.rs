@@ -30,22 +30,38 @@ async fn pages_are_cut_as_pocketbase_cuts_them() {
         let first = page(&w, &[("perPage", "2")]).await;
         assert_eq!(keys(&first), ["B0", "a1"]);
         assert_eq!(
-            (&first["page"], &first["perPage"], &first["totalItems"], &first["totalPages"]),
+            (
+                &first["page"],
+                &first["perPage"],
+                &first["totalItems"],
+                &first["totalPages"]
+            ),
             (&json!(1), &json!(2), &json!(5), &json!(3))
         );
-        assert_eq!(keys(&page(&w, &[("perPage", "2"), ("page", "3")]).await), ["B4"]);
+        assert_eq!(
+            keys(&page(&w, &[("perPage", "2"), ("page", "3")]).await),
+            ["B4"]
+        );
         assert!(keys(&page(&w, &[("page", "9")]).await).is_empty());
         assert!(keys(&page(&w, &[("page", "9223372036854775807")]).await).is_empty());
         let odd = page(&w, &[("page", "-1"), ("perPage", "0"), ("skipTotal", "1")]).await;
         assert_eq!(
-            (&odd["page"], &odd["perPage"], &odd["totalItems"], &odd["totalPages"]),
+            (
+                &odd["page"],
+                &odd["perPage"],
+                &odd["totalItems"],
+                &odd["totalPages"]
+            ),
             (&json!(1), &json!(30), &json!(-1), &json!(-1))
         );
         assert_eq!(page(&w, &[("perPage", "5000")]).await["perPage"], 1000);
         for wrong in [("page", "x"), ("perPage", "1.5"), ("skipTotal", "maybe")] {
             assert_eq!(ListParams::from_query([wrong]).unwrap_err().status, 400);
         }
-        let none = w.engine.list(&w.root, "nothing", &ListParams::default()).await;
+        let none = w
+            .engine
+            .list(&w.root, "nothing", &ListParams::default())
+            .await;
         assert_eq!(none.unwrap_err().message, "Missing collection context.");
     }
 }
@@ -68,15 +84,32 @@ async fn order_is_as_asked_and_otherwise_of_insertion() {
             assert_eq!(keys(&sorted).join(" "), order, "{sort} on {}", w.test.name);
         }
         assert_eq!(keys(&page(&w, &[("sort", "@random")]).await).len(), 4);
-        for wrong in ["nothing", "key,", ",", "key;", "a,b,c,d,e,f,g,h,i", "--key", "password"] {
-            let params = ListParams { sort: wrong.to_owned(), ..ListParams::default() };
+        for wrong in [
+            "nothing",
+            "key,",
+            ",",
+            "key;",
+            "a,b,c,d,e,f,g,h,i",
+            "--key",
+            "password",
+        ] {
+            let params = ListParams {
+                sort: wrong.to_owned(),
+                ..ListParams::default()
+            };
             let refused = w.engine.list(&w.root, "settings", &params).await;
             assert_eq!(refused.unwrap_err().status, 400, "{wrong}");
         }
-        let params = ListParams { sort: "-tenant_id.slug,email".into(), ..ListParams::default() };
+        let params = ListParams {
+            sort: "-tenant_id.slug,email".into(),
+            ..ListParams::default()
+        };
         let users = w.engine.list(&w.root, "users", &params).await.unwrap();
         assert_eq!(users["items"][0]["email"], "boss@beta.example");
-        let params = ListParams { sort: "-budget_total,-product_id.price".into(), ..params };
+        let params = ListParams {
+            sort: "-budget_total,-product_id.price".into(),
+            ..params
+        };
         w.engine.list(&w.root, "users", &params).await.unwrap();
     }
 }
@@ -98,7 +131,11 @@ async fn answers_hold_what_was_asked_for() {
                 "expand": {"user_id": {"email": "user@alpha.example", "expand": {"tenant_id": {"slug": "alpha"}}}},
             })
         );
-        let params = ListParams { expand: "nothing".into(), fields: String::new(), ..params };
+        let params = ListParams {
+            expand: "nothing".into(),
+            fields: String::new(),
+            ..params
+        };
         let page = w.engine.list(&w.root, "usage_logs", &params).await.unwrap();
         let log = &page["items"][0];
         assert!(log.get("expand").is_none());
@@ -108,10 +145,27 @@ async fn answers_hold_what_was_asked_for() {
         assert_eq!(log["metadata"], Json::Null);
         assert_eq!(log["collectionName"], "usage_logs");
         let model = w.make("models", json!({"name": "m"})).await;
-        let shape = cf_collections::Shape { expand: "tenant_id".into(), fields: String::new() };
-        let model = w.engine.view(&w.root, "models", &model, &shape).await.unwrap();
+        let shape = cf_collections::Shape {
+            expand: "tenant_id".into(),
+            fields: String::new(),
+        };
+        let model = w
+            .engine
+            .view(&w.root, "models", &model, &shape)
+            .await
+            .unwrap();
         assert_eq!(model["expand"], json!({}));
-        let wrong = ListParams { fields: "id:upper".into(), ..ListParams::default() };
-        assert_eq!(w.engine.list(&w.root, "users", &wrong).await.unwrap_err().status, 400);
+        let wrong = ListParams {
+            fields: "id:upper".into(),
+            ..ListParams::default()
+        };
+        assert_eq!(
+            w.engine
+                .list(&w.root, "users", &wrong)
+                .await
+                .unwrap_err()
+                .status,
+            400
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! Every rule of the record engine, on SQLite and PostgreSQL.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests too
+
 mod access;
 mod changes;
 mod descriptors;

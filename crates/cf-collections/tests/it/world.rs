@@ -15,6 +15,7 @@ use serde_json::{Map, Value as Json, json};
 pub struct World {
     pub engine: Engine,
     pub clock: Clock,
+    pub written: Written,
     pub test: TestDb,
     pub root: Principal,
     pub admin: Principal,
@@ -34,7 +35,11 @@ pub struct Tenant {
 /// What a server must do at the least: fill the columns no client may send.
 pub struct TestHooks {
     random: Random,
+    written: Written,
 }
+
+/// What hooks were told was written.
+pub type Written = Arc<parking_lot::Mutex<Vec<(&'static str, &'static str)>>>;
 
 impl Hooks for TestHooks {
     fn prepare<'a>(
@@ -74,7 +79,11 @@ impl Hooks for TestHooks {
                 _ => {}
             }
             if write.text("name") == Some("forbidden") {
-                return Err(RecordError::field("name", "validation_forbidden", "Not this one."));
+                return Err(RecordError::field(
+                    "name",
+                    "validation_forbidden",
+                    "Not this one.",
+                ));
             }
             Ok(())
         })
@@ -99,6 +108,20 @@ impl Hooks for TestHooks {
             }
             Ok(())
         })
+    }
+
+    fn written<'a>(
+        &'a self,
+        scope: Scope<'a>,
+        action: cf_collections::Action,
+        old: Option<&'a cf_collections::Record>,
+        new: Option<&'a cf_collections::Record>,
+    ) -> HookFuture<'a> {
+        assert!(old.is_some() || new.is_some());
+        self.written
+            .lock()
+            .push((scope.collection.name, action.as_str()));
+        Box::pin(async { Ok(()) })
     }
 
     fn after_update<'a>(
@@ -142,10 +165,12 @@ impl World {
     pub async fn new(test: TestDb) -> Self {
         let clock = Clock::mock(Timestamp::parse("2026-11-24 10:00:00.123Z").unwrap());
         let random = Random::seeded(7);
+        let written = Written::default();
         let engine = Engine::new(EngineParts {
             db: test.db.clone(),
             hooks: Arc::new(TestHooks {
                 random: random.clone(),
+                written: Arc::clone(&written),
             }),
             clock: clock.clone(),
             random,
@@ -157,6 +182,7 @@ impl World {
         let mut world = Self {
             engine,
             clock,
+            written,
             test,
             admin: root.clone(),
             root,
@@ -165,13 +191,17 @@ impl World {
             product: String::new(),
             retired: String::new(),
         };
-        world.product = world.make("products", json!({"name": "Pro", "price": 99.0})).await;
+        world.product = world
+            .make("products", json!({"name": "Pro", "price": 99.0}))
+            .await;
         world.retired = world
             .make("products", json!({"name": "Old", "active": false}))
             .await;
         world.a = world.tenant("alpha", true).await;
         world.b = world.tenant("beta", false).await;
-        world.admin = world.person("admin@example.com", "admin", &world.a.id).await;
+        world.admin = world
+            .person("admin@example.com", "admin", &world.a.id)
+            .await;
         world
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cf_base::{Clock, Id, Random};
 use cf_db::{Db, Row, Tx, Value};
+use serde_json::{Map, Value as Json};
 use tokio::sync::broadcast;
 
 use crate::error::{RecordError, Result};
@@ -61,6 +62,13 @@ pub struct RecordEvent {
 pub(crate) enum Reader<'a> {
     Db(&'a Db),
     Tx(&'a mut Tx),
+}
+
+/// Who writes, and what was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct By<'a> {
+    pub principal: &'a Principal,
+    pub body: Option<&'a Map<String, Json>>,
 }
 
 impl Reader<'_> {
@@ -166,6 +174,7 @@ impl Engine {
             rules: &self.0.rules,
             principal,
             now: self.0.clock.now(),
+            body: None,
             trusted: false,
         }
     }
@@ -205,14 +214,18 @@ impl Engine {
         access: Access,
         collection: &Collection,
         values: &[Value],
-        principal: &Principal,
+        by: By<'_>,
     ) -> Result<Option<bool>> {
         let mut statement = self.statement();
+        let context = Context {
+            body: by.body,
+            ..self.context(by.principal)
+        };
         let condition = self.0.rules.condition(
             access,
             collection,
             &Root::Values(values),
-            &self.context(principal),
+            &context,
             &mut statement,
         )?;
         match condition {

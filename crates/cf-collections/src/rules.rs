@@ -145,6 +145,7 @@ mod tests {
                     rules: &rules,
                     principal: &principal,
                     now: cf_base::Timestamp::from_millis(0),
+                    body: None,
                     trusted: false,
                 };
                 let zeros: Vec<_> = collection.fields.iter().map(|f| f.kind.zero()).collect();

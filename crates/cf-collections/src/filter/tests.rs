@@ -173,3 +173,41 @@ fn memory_and_database_agree() {
         })
         .unwrap();
 }
+
+#[tokio::test]
+async fn rules_see_what_is_sent() {
+    let test = cf_testkit::TestDb::sqlite().await;
+    let (engine, root) = engine(&test).await;
+    let collection = engine.collection("products", false).unwrap();
+    let body = json!({"name": "n", "price+": 1, "active": true, "margin": 2.5, "models": null});
+    let holds = |filter: &str| {
+        let mut statement = engine.statement();
+        condition(
+            &parse(filter).unwrap().unwrap(),
+            &collection,
+            &Root::Values(&[]),
+            &super::Context {
+                trusted: true,
+                body: body.as_object(),
+                ..engine.context(&root)
+            },
+            &mut statement,
+        )
+        .map(|cond| cond == super::Cond::True)
+    };
+    for (filter, truth) in [
+        ("@request.body.name = 'n'", true),
+        ("@request.body.name:isset = true", true),
+        ("@request.body.price:isset = true", true),
+        ("@request.body.currency:isset = true", false),
+        ("@request.body.currency = ''", true),
+        ("@request.body.models = null", true),
+        (
+            "@request.body.active = true && @request.body.margin > 2",
+            true,
+        ),
+    ] {
+        assert_eq!(holds(filter), Ok(truth), "{filter}");
+    }
+    assert!(holds("@request.body.name:changed = true").is_err());
+}

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::refused_by_database;
 use super::view::Shape;
-use crate::engine::{Engine, Reader};
+use crate::engine::{By, Engine, Reader};
 use crate::error::{RecordError, Result};
 use crate::hooks::Scope;
 use crate::principal::Principal;
@@ -141,8 +141,12 @@ impl Engine {
             return Err(super::view::read_only());
         }
         let parsed = parse_create(target, principal, body, self.0.clock.now(), &self.0.random);
+        let by = By {
+            principal,
+            body: Some(body),
+        };
         match self
-            .allowed(reader, Access::Create, target, &parsed.row, principal)
+            .allowed(reader, Access::Create, target, &parsed.row, by)
             .await?
         {
             None => return Err(RecordError::superusers_only()),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cf_base::{Clock, Id, Random};
 use cf_db::{Db, Row, Tx, Value};
+use serde_json::{Map, Value as Json};
 use tokio::sync::broadcast;
 
 use crate::error::{RecordError, Result};
@@ -63,6 +64,13 @@ pub(crate) enum Reader<'a> {
     Tx(&'a mut Tx),
 }
 
+/// Who writes, and what was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct By<'a> {
+    pub principal: &'a Principal,
+    pub body: Option<&'a Map<String, Json>>,
+}
+
 impl Reader<'_> {
     pub async fn query(&mut self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
         Ok(match self {
@@ -116,7 +124,8 @@ impl Engine {
     /// A record by its id, without asking who wants it.
     pub async fn find(&self, collection: &str, id: &str) -> Result<Option<Record>> {
         let collection = self.collection(collection, false)?;
-        self.load(&mut Reader::Db(&self.0.db), &collection, id).await
+        self.load(&mut Reader::Db(&self.0.db), &collection, id)
+            .await
     }
 
     /// A record by its id inside of a transaction.
@@ -165,6 +174,7 @@ impl Engine {
             rules: &self.0.rules,
             principal,
             now: self.0.clock.now(),
+            body: None,
             trusted: false,
         }
     }
@@ -191,7 +201,9 @@ impl Engine {
             reader.lock(" for update of t0"),
         );
         let rows = reader.query(&sql, vec![id.into()]).await?;
-        rows.first().map(|row| Record::read(collection, row)).transpose()
+        rows.first()
+            .map(|row| Record::read(collection, row))
+            .transpose()
     }
 
     /// Whether the principal may do this to a record with these values; `None`
@@ -202,14 +214,18 @@ impl Engine {
         access: Access,
         collection: &Collection,
         values: &[Value],
-        principal: &Principal,
+        by: By<'_>,
     ) -> Result<Option<bool>> {
         let mut statement = self.statement();
+        let context = Context {
+            body: by.body,
+            ..self.context(by.principal)
+        };
         let condition = self.0.rules.condition(
             access,
             collection,
             &Root::Values(values),
-            &self.context(principal),
+            &context,
             &mut statement,
         )?;
         match condition {

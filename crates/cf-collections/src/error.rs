@@ -16,10 +16,7 @@ pub struct FieldError {
 
 impl FieldError {
     /// A field error with its code and sentence.
-    pub fn new(
-        code: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code: code.into(),
             message: message.into(),
@@ -135,7 +132,11 @@ impl RecordError {
 
     /// The body of the answer.
     pub fn to_json(&self) -> Json {
-        json!({"status": self.status, "message": self.message, "data": self.data})
+        let message = match self.message.as_ref() {
+            "" => "Something went wrong while processing your request.",
+            message => message,
+        };
+        json!({"status": self.status, "message": message, "data": self.data})
     }
 }
 
@@ -166,10 +167,8 @@ impl From<DbError> for RecordError {
             // Where a unique index is known to stand behind a field, the writing
             // operation has named the field before it comes to this.
             DbError::Unique(_) => Self::new(400, "").because(error),
-            other => {
-                Self::new(500, "Something went wrong on our side; the log says what.")
-                    .because(other)
-            }
+            other => Self::new(500, "Something went wrong on our side; the log says what.")
+                .because(other),
         }
     }
 }

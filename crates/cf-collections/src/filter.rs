@@ -1,8 +1,9 @@
 //! The filter language: text to tokens, tokens to a tree, the tree to SQL with
 //! bound parameters. Access rules are written in it too.
 //!
-//! Back-relations (`x_via_y`), `@collection`, `:each`, `:length`, `:changed` and
-//! functions are not part of it: they are refused as unknown.
+//! Back-relations (`x_via_y`), `@collection`, `:each`, `:length`, `:changed`,
+//! functions, and of `@request` all but `auth` and `body` are not part of it:
+//! they are refused as unknown.
 
 mod compare;
 mod lex;
@@ -10,6 +11,8 @@ mod macros;
 mod parse;
 mod resolve;
 mod sql;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use parse::{Expr, parse};
 pub(crate) use resolve::Root;

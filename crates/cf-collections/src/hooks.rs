@@ -29,9 +29,11 @@ pub struct Scope<'a> {
 /// What happens around a write. Each part may refuse with a
 /// [`crate::RecordError`]; then nothing is written.
 pub trait Hooks: Send + Sync {
-    /// Slow work before the transaction begins (hashing a password): returns
-    /// columns to be set. `old` is `None` for a new record. In a batch it runs
-    /// inside of the transaction, as later requests see earlier ones.
+    /// Hashes a password that was sent, before the transaction begins: returns
+    /// the columns to be set. `old` is `None` for a new record; where
+    /// `oldPassword` was handed over too it is to be checked here. Called only
+    /// for what rules and validation let pass. In a batch it runs inside of the
+    /// transaction, as later requests see earlier ones.
     fn prepare<'a>(
         &'a self,
         collection: &'a Arc<Collection>,

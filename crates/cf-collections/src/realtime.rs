@@ -353,11 +353,10 @@ impl Hub {
         } else {
             Access::List
         };
-        let rule =
-            engine
-                .0
-                .rules
-                .condition(access, collection, &root, &context, &mut statement)?;
+        let rule = engine
+            .0
+            .rules
+            .condition(access, collection, &root, &context, &mut statement)?;
         let Some(rule) = rule.filter(|rule| *rule != Cond::False) else {
             return Ok(None);
         };
@@ -367,7 +366,10 @@ impl Hub {
             Some(expr) => filter::condition(&expr, collection, &root, &context, &mut statement)?,
         };
         let mut reader = Reader::Db(engine.db());
-        if !engine.holds(&mut reader, rule.and(wanted), statement).await? {
+        if !engine
+            .holds(&mut reader, rule.and(wanted), statement)
+            .await?
+        {
             return Ok(None);
         }
         let shown = engine

@@ -41,8 +41,11 @@ fn unique_field(collection: &Collection, what: &str) -> &'static str {
     for unique in collection.unique {
         let by_name = words().any(|w| w == unique.index);
         let by_columns = unique.columns.iter().all(|column| {
-            what.split([' ', ','])
-                .any(|w| w.strip_prefix(collection.table).and_then(|w| w.strip_prefix('.')) == Some(column))
+            what.split([' ', ',']).any(|w| {
+                w.strip_prefix(collection.table)
+                    .and_then(|w| w.strip_prefix('.'))
+                    == Some(column)
+            })
         });
         if by_name || by_columns {
             return unique.field;

@@ -100,3 +100,70 @@ fn read(text: Option<&'static str>) -> Rule {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_understood() {
+        for collection in Schema::system().iter() {
+            let r = &collection.rules;
+            for text in [r.list, r.view, r.create, r.update, r.delete]
+                .into_iter()
+                .flatten()
+            {
+                assert!(filter::parse(text).is_ok(), "{}: {text}", collection.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_compiles_for_everybody() {
+        use crate::principal::{AuthRecord, Principal};
+        let schema = Schema::system();
+        let rules = RuleBook::new(&schema);
+        let user = |role| {
+            Principal::User(std::sync::Arc::new(AuthRecord {
+                id: "u".to_owned(),
+                email: "u@x.example".to_owned(),
+                role,
+                status: cf_base::UserStatus::Active,
+                tenant_id: "t".to_owned(),
+                product_id: String::new(),
+                collection: "users".to_owned(),
+            }))
+        };
+        for principal in [
+            Principal::Guest,
+            user(cf_base::Role::User),
+            user(cf_base::Role::TenantAdmin),
+        ] {
+            for collection in schema.iter() {
+                let context = Context {
+                    schema: &schema,
+                    rules: &rules,
+                    principal: &principal,
+                    now: cf_base::Timestamp::from_millis(0),
+                    body: None,
+                    trusted: false,
+                };
+                let zeros: Vec<_> = collection.fields.iter().map(|f| f.kind.zero()).collect();
+                for root in [Root::Row("t0"), Root::Values(&zeros)] {
+                    for access in [
+                        Access::List,
+                        Access::View,
+                        Access::Create,
+                        Access::Update,
+                        Access::Delete,
+                    ] {
+                        let mut statement = Statement::new(false);
+                        rules
+                            .condition(access, collection, &root, &context, &mut statement)
+                            .unwrap_or_else(|e| panic!("{} {access:?}: {e}", collection.name));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -521,7 +521,7 @@ impl Field {
             "name": self.name,
             "type": self.kind.word(),
             "required": self.required,
-            "hidden": self.visible >= Level::Nobody,
+            "hidden": self.visible >= Level::Admin,
             "system": matches!(self.kind, FieldKind::Id | FieldKind::Password | FieldKind::Email),
             "presentable": matches!(self.name, "name" | "email"),
             "primaryKey": matches!(self.kind, FieldKind::Id),

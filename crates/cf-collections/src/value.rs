@@ -31,10 +31,9 @@ pub(crate) fn coerce(field: &Field, sent: &Json) -> Result<Value, FieldError> {
             other => Value::Text(text(other)),
         },
         FieldKind::Email => Value::Text(text(sent).trim().to_owned()),
-        FieldKind::Id
-        | FieldKind::Text { .. }
-        | FieldKind::Password
-        | FieldKind::Secret => Value::Text(text(sent)),
+        FieldKind::Id | FieldKind::Text { .. } | FieldKind::Password | FieldKind::Secret => {
+            Value::Text(text(sent))
+        }
     })
 }
 
@@ -329,12 +328,7 @@ fn email(text: &str) -> Result<(), FieldError> {
     }
 }
 
-fn bounds(
-    value: i64,
-    min: Option<i64>,
-    max: Option<i64>,
-    money: bool,
-) -> Result<(), FieldError> {
+fn bounds(value: i64, min: Option<i64>, max: Option<i64>, money: bool) -> Result<(), FieldError> {
     let show = |bound: i64| {
         if money {
             Nanos(bound).to_string()

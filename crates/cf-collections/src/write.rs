@@ -140,7 +140,12 @@ fn sent<'a>(field: &Field, body: &'a Map<String, Json>) -> Sent<'a> {
 }
 
 /// `present` plus or minus what was sent, and the difference itself.
-fn moved(field: &Field, present: &Value, by: &Json, minus: bool) -> Result<(Value, Value), FieldError> {
+fn moved(
+    field: &Field,
+    present: &Value,
+    by: &Json,
+    minus: bool,
+) -> Result<(Value, Value), FieldError> {
     let too_large = || {
         FieldError::new(
             "validation_max_number_constraint",
@@ -370,22 +375,16 @@ fn change(
     {
         parsed.relations.push((field.name, collection, id.clone()));
     }
-    match (field.on_update, field.source) {
-        (Writing::Handed, _) => {
-            // A form that shows no secret sends it back empty.
-            if !matches!(&value, Value::Text(text) if text.is_empty()) {
-                parsed.write.inputs.insert(field.name, value);
-            }
+    if field.on_update == Writing::Handed {
+        // A form that shows no secret sends it back empty.
+        if !matches!(&value, Value::Text(text) if text.is_empty()) {
+            parsed.write.inputs.insert(field.name, value);
         }
-        (_, Source::Column(column)) => match delta {
-            Some(delta) => {
-                parsed.write.deltas.insert(column, delta);
-            }
-            None => {
-                parsed.write.values.insert(column, value);
-            }
-        },
-        _ => {}
+    } else if let Source::Column(column) = field.source {
+        match delta {
+            Some(delta) => parsed.write.deltas.insert(column, delta),
+            None => parsed.write.values.insert(column, value),
+        };
     }
     Ok(())
 }
@@ -393,7 +392,11 @@ fn change(
 /// `own` is `None` for a new record, else whether it is the caller's own.
 fn password(field: &Field, body: &Map<String, Json>, own: Option<bool>, parsed: &mut Parsed) {
     let text = |name: &str| body.get(name).and_then(Json::as_str).unwrap_or_default();
-    let (new, confirm, old) = (text("password"), text("passwordConfirm"), text("oldPassword"));
+    let (new, confirm, old) = (
+        text("password"),
+        text("passwordConfirm"),
+        text("oldPassword"),
+    );
     if new.is_empty() && own.is_some() {
         return;
     }
@@ -436,8 +439,7 @@ fn same(field: &Field, a: &Value, b: &Value) -> bool {
         }
         // A date without its time, as the ledger may keep it.
         (FieldKind::Date, Value::Text(a), Value::Text(b)) => {
-            a == b
-                || (!a.is_empty() && !b.is_empty() && Timestamp::parse(a) == Timestamp::parse(b))
+            a == b || (!a.is_empty() && !b.is_empty() && Timestamp::parse(a) == Timestamp::parse(b))
         }
         _ => a == b,
     }

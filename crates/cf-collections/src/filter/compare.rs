@@ -30,7 +30,7 @@ pub(super) fn compare(
     statement: &mut Statement,
 ) -> Result<Cond, FilterError> {
     if matches!(how, Compare::Like | Compare::NotLike) {
-        return Ok(like(left, how == Compare::NotLike, right, statement));
+        return like(left, how == Compare::NotLike, right, statement);
     }
     let (left, right) = match (is_literal(left.class), is_literal(right.class)) {
         (false, true) => match adapt(right, left.class, how)? {
@@ -147,12 +147,20 @@ fn known(side: Side) -> Value {
 /// A number against `null`.
 fn against_nothing(number: &Term, how: Compare) -> Cond {
     match (&number.side, how) {
-        (Side::Sql { text, nullable: true }, Compare::Equal) => {
-            Cond::Sql(format!("{text} is null"))
-        }
-        (Side::Sql { text, nullable: true }, Compare::NotEqual) => {
-            Cond::Sql(format!("{text} is not null"))
-        }
+        (
+            Side::Sql {
+                text,
+                nullable: true,
+            },
+            Compare::Equal,
+        ) => Cond::Sql(format!("{text} is null")),
+        (
+            Side::Sql {
+                text,
+                nullable: true,
+            },
+            Compare::NotEqual,
+        ) => Cond::Sql(format!("{text} is not null")),
         (Side::Known(Value::Null), how) => Cond::of(how == Compare::Equal),
         (_, how) => Cond::of(how == Compare::NotEqual),
     }
@@ -176,8 +184,8 @@ fn common(left: Class, right: Class) -> Result<Common, FilterError> {
         }),
         (true, true) => {
             let whole = |class| matches!(class, Class::Int | Class::Bool);
-            let same = (whole(left) && whole(right))
-                || (left == Class::Money && right == Class::Money);
+            let same =
+                (whole(left) && whole(right)) || (left == Class::Money && right == Class::Money);
             Ok(if same { Common::Int } else { Common::Real })
         }
         _ => Err(FilterError::invalid(
@@ -211,7 +219,11 @@ fn bring(term: Term, common: Common) -> Side {
                 text
             };
             Side::Sql {
-                text: if folded { format!("lower({text})") } else { text },
+                text: if folded {
+                    format!("lower({text})")
+                } else {
+                    text
+                },
                 nullable: false,
             }
         }
@@ -298,7 +310,12 @@ fn emit(
 }
 
 /// `~`: contains, without regard to ASCII case; `%` is a wildcard.
-fn like(left: Term, negated: bool, right: Term, statement: &mut Statement) -> Cond {
+fn like(
+    left: Term,
+    negated: bool,
+    right: Term,
+    statement: &mut Statement,
+) -> Result<Cond, FilterError> {
     let pattern = match (&right.side, right.class) {
         (Side::Known(Value::Null), _) => Some(pattern_of("")),
         (Side::Known(Value::Text(text)), _) => Some(pattern_of(text)),
@@ -307,39 +324,59 @@ fn like(left: Term, negated: bool, right: Term, statement: &mut Statement) -> Co
         }
         _ => None,
     };
-    let left = as_text(left, statement);
+    let left = as_text(left, statement)?;
     let Some(pattern) = pattern else {
         // A field as the pattern is taken literally.
-        let right = as_text(right, statement);
-        let find = if statement.postgres { "strpos" } else { "instr" };
+        let right = as_text(right, statement)?;
+        let find = if statement.postgres {
+            "strpos"
+        } else {
+            "instr"
+        };
         let sign = if negated { "=" } else { "<>" };
-        return Cond::Sql(format!("{find}(lower({left}), lower({right})) {sign} 0"));
+        return Ok(Cond::Sql(format!(
+            "{find}(lower({left}), lower({right})) {sign} 0"
+        )));
     };
     let pattern = statement.text(pattern);
     let not = if negated { "not " } else { "" };
     // The one place where the dialects differ.
     let like = if statement.postgres { "ilike" } else { "like" };
-    Cond::Sql(format!("{left} {not}{like} {pattern} escape '\\'"))
+    Ok(Cond::Sql(format!(
+        "{left} {not}{like} {pattern} escape '\\'"
+    )))
 }
 
-fn as_text(term: Term, statement: &mut Statement) -> String {
-    match (term.side, term.class) {
+fn as_text(term: Term, statement: &mut Statement) -> Result<String, FilterError> {
+    Ok(match (term.side, term.class) {
+        (_, Class::Real) => {
+            // The databases write such numbers differently.
+            return Err(FilterError::invalid("a number with a fraction has no text"));
+        }
         (Side::Known(Value::Int(nanos)), Class::Money) => {
             statement.text(cf_base::Nanos(nanos).to_string())
         }
         (Side::Known(Value::Int(number)), _) => statement.text(number.to_string()),
-        (Side::Known(Value::Real(number)), _) => statement.text(number.to_string()),
         (Side::Known(Value::Text(text)), _) => statement.text(text),
         (Side::Known(_), _) => "''".to_owned(),
         (Side::Sql { text, .. }, class) => {
             let text = match class {
-                Class::Money => format!("cast({} as text)", units(&text)),
-                Class::Int | Class::Bool | Class::Real => format!("cast({text} as text)"),
+                Class::Money => decimal(&text),
+                Class::Int | Class::Bool => format!("cast({text} as text)"),
                 _ => text,
             };
             format!("coalesce({text}, '')")
         }
-    }
+    })
+}
+
+/// Nano-units as the decimal text that [`cf_base::Nanos`] has, in SQL.
+fn decimal(nanos: &str) -> String {
+    format!(
+        "(case when {nanos} < 0 then '-' else '' end \
+         || rtrim(rtrim(cast(abs({nanos}) / 1000000000 as text) || '.' \
+         || substr(cast(1000000000 + abs({nanos}) % 1000000000 as text), 2), '0'), '.'))"
+    )
 }
 
 /// The text as a `like` pattern: as it is if it has a wildcard, otherwise

@@ -108,6 +108,9 @@ pub(super) fn operand(
         Operand::Path { parts, modifier } => {
             let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
             let term = match parts.as_slice() {
+                ["@request", "body", name] => {
+                    return body(name, modifier.as_deref(), context);
+                }
                 ["@request", rest @ ..] => request(rest, context, statement)?,
                 [first, ..] if first.starts_with('@') => {
                     return Err(FilterError::invalid("not available here"));
@@ -135,7 +138,30 @@ fn lower(term: Term) -> Term {
     Term { side, ..term }
 }
 
-/// `@request.auth.…`: the only part of the request that rules look at.
+/// `@request.body.x`: what was sent, before it is read as the field's kind;
+/// `:isset` asks whether anything was.
+fn body(name: &str, modifier: Option<&str>, context: &Context<'_>) -> Result<Term, FilterError> {
+    let sent = |name: &str| context.body.and_then(|body| body.get(name));
+    match modifier {
+        None => {}
+        Some("isset") => {
+            let set = ["", "+", "-"]
+                .iter()
+                .any(|sign| sent(&format!("{name}{sign}")).is_some());
+            return Ok(Term::known(Class::AnyBool, set));
+        }
+        Some(_) => return Err(FilterError::invalid("unknown modifier")),
+    }
+    Ok(match sent(name) {
+        None | Some(Json::Null) => Term::known(Class::Null, Value::Null),
+        Some(Json::Bool(truth)) => Term::known(Class::AnyBool, *truth),
+        Some(Json::Number(number)) => Term::known(Class::AnyNumber, number.to_string()),
+        Some(Json::String(text)) => Term::known(Class::AnyText, text),
+        Some(other) => Term::known(Class::AnyText, other.to_string()),
+    })
+}
+
+/// `@request.auth.…`: who asks.
 fn request(
     parts: &[&str],
     context: &Context<'_>,
@@ -309,9 +335,7 @@ fn json(field: &Field, side: Side, parts: &[&str], statement: &mut Statement) ->
         Side::Sql { text, .. } if statement.postgres => {
             let path = statement.text(parts.join("."));
             Side::Sql {
-                text: format!(
-                    "(cast({text} as jsonb) #>> string_to_array({path}, '.'))"
-                ),
+                text: format!("(cast({text} as jsonb) #>> string_to_array({path}, '.'))"),
                 nullable: true,
             }
         }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use cf_base::Timestamp;
 use cf_db::Value;
+use serde_json::{Map, Value as Json};
 
 use super::parse::Expr;
 use super::resolve::Root;
@@ -21,6 +22,8 @@ pub(crate) struct Context<'a> {
     pub rules: &'a RuleBook,
     pub principal: &'a Principal,
     pub now: Timestamp,
+    /// What is being written, for rules that look at it.
+    pub body: Option<&'a Map<String, Json>>,
     /// Whether the text is ours (a rule): it may name `@request` and hidden
     /// fields, and the collections it joins are not restricted once more.
     pub trusted: bool,

@@ -92,6 +92,10 @@ mod tests {
         assert!(!topic.matches("users", "anything"));
         let one = Topic::parse("pbc_6603709740/abc", &schema).unwrap();
         assert!(one.matches("users", "abc") && !one.matches("users", "abd"));
-        assert!(!Topic::parse("@oauth2", &schema).unwrap().matches("users", "abc"));
+        assert!(
+            !Topic::parse("@oauth2", &schema)
+                .unwrap()
+                .matches("users", "abc")
+        );
     }
 }

@@ -53,11 +53,7 @@ pub enum BatchRequest {
 
 impl Engine {
     /// Does all of them or none; answers as PocketBase's `/api/batch`.
-    pub async fn batch(
-        &self,
-        principal: &Principal,
-        requests: Vec<BatchRequest>,
-    ) -> Result<Json> {
+    pub async fn batch(&self, principal: &Principal, requests: Vec<BatchRequest>) -> Result<Json> {
         if requests.is_empty() {
             return Err(requests_error("validation_required", "Cannot be blank."));
         }

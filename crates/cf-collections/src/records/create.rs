@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::refused_by_database;
 use super::view::Shape;
-use crate::engine::{Engine, Reader};
+use crate::engine::{By, Engine, Reader};
 use crate::error::{RecordError, Result};
 use crate::hooks::Scope;
 use crate::principal::Principal;
@@ -81,10 +81,11 @@ impl Engine {
         let mut write = parsed.write;
         let prepared = match prepared {
             Some(prepared) => prepared,
-            None => hooks
+            None if write.input("password").is_some() => hooks
                 .prepare(target, principal, None, &write)
                 .await
                 .map_err(|e| e.or_message(FAILED))?,
+            None => Vec::new(),
         };
         for (column, value) in prepared {
             write.set(column, value);
@@ -139,15 +140,13 @@ impl Engine {
         if target.read_only {
             return Err(super::view::read_only());
         }
-        let parsed = parse_create(
-            target,
+        let parsed = parse_create(target, principal, body, self.0.clock.now(), &self.0.random);
+        let by = By {
             principal,
-            body,
-            self.0.clock.now(),
-            &self.0.random,
-        );
+            body: Some(body),
+        };
         match self
-            .allowed(reader, Access::Create, target, &parsed.row, principal)
+            .allowed(reader, Access::Create, target, &parsed.row, by)
             .await?
         {
             None => return Err(RecordError::superusers_only()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cf_db::Tx;
 
-use crate::engine::{Engine, Reader};
+use crate::engine::{By, Engine, Reader};
 use crate::error::{RecordError, Result};
 use crate::hooks::{HookFuture, Scope};
 use crate::principal::Principal;
@@ -52,7 +52,10 @@ impl Engine {
                 Access::Delete,
                 &target,
                 old.values(),
-                principal,
+                By {
+                    principal,
+                    body: None,
+                },
             )
             .await?;
         if allowed != Some(true) {

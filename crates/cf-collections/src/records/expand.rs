@@ -19,7 +19,7 @@ use crate::schema::{Collection, FieldKind};
 /// Deepest nesting.
 const MAX_DEPTH: usize = 6;
 /// Most paths read of one `expand`.
-const MAX_PATHS: usize = 50;
+const MAX_PATHS: usize = 20;
 /// Ids asked for in one statement.
 const CHUNK: usize = 500;
 
@@ -119,8 +119,7 @@ async fn load(
             .iter()
             .map(|id| statement.text(Value::from(*id)))
             .collect();
-        let condition =
-            Cond::Sql(format!("t0.\"id\" in ({})", places.join(", "))).and(condition);
+        let condition = Cond::Sql(format!("t0.\"id\" in ({})", places.join(", "))).and(condition);
         let (sql, params) = statement.finish(&format!(
             "select {} from \"{}\" t0{}",
             Record::columns(collection, "t0"),

@@ -101,9 +101,7 @@ impl Engine {
         refuse_request_names(principal, &[&params.filter, &params.sort])?;
         let wanted = match filter::parse(&params.filter)? {
             None => Cond::True,
-            Some(expr) => {
-                filter::condition(&expr, &target, &root, &context, &mut statement)?
-            }
+            Some(expr) => filter::condition(&expr, &target, &root, &context, &mut statement)?,
         };
         let condition = rule.and(wanted);
         let order = sort::order_by(&target, &params.sort, &context, &mut statement)?;

@@ -159,13 +159,19 @@ mod tests {
             picked(&record, "id, expand.t.name"),
             json!({"id": "a", "expand": {"t": {"name": "m"}}})
         );
-        assert_eq!(picked(&record, "expand.*"), json!({"expand": record["expand"]}));
+        assert_eq!(
+            picked(&record, "expand.*"),
+            json!({"expand": record["expand"]})
+        );
     }
 
     #[test]
     fn excerpts_are_plain_and_short() {
         let record = json!({"body": "<p>Good <b>morning</b></p>"});
-        assert_eq!(picked(&record, "body:excerpt(6,true)"), json!({"body": "Good m..."}));
+        assert_eq!(
+            picked(&record, "body:excerpt(6,true)"),
+            json!({"body": "Good m..."})
+        );
         assert!(parse("body:nothing").is_err());
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::refused_by_database;
 use super::view::Shape;
-use crate::engine::{Engine, Reader};
+use crate::engine::{By, Engine, Reader};
 use crate::error::{RecordError, Result};
 use crate::hooks::Scope;
 use crate::principal::Principal;
@@ -82,10 +82,11 @@ impl Engine {
         let mut write = parsed.write;
         let prepared = match prepared {
             Some(prepared) => prepared,
-            None => hooks
+            None if write.input("password").is_some() => hooks
                 .prepare(target, principal, Some(&old), &write)
                 .await
                 .map_err(|e| e.or_message(FAILED))?,
+            None => Vec::new(),
         };
         for (column, value) in prepared {
             write.set(column, value);
@@ -148,8 +149,12 @@ impl Engine {
             .load(reader, target, id)
             .await?
             .ok_or_else(RecordError::not_found)?;
+        let by = By {
+            principal,
+            body: Some(body),
+        };
         if self
-            .allowed(reader, Access::Update, target, old.values(), principal)
+            .allowed(reader, Access::Update, target, old.values(), by)
             .await?
             != Some(true)
         {

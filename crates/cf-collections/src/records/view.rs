@@ -19,6 +19,21 @@ pub struct Shape {
     pub fields: String,
 }
 
+impl Shape {
+    /// Reads the query's names and values; the others are ignored.
+    pub fn from_query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut shape = Self::default();
+        for (name, value) in pairs {
+            match name {
+                "expand" => value.clone_into(&mut shape.expand),
+                "fields" => value.clone_into(&mut shape.fields),
+                _ => {}
+            }
+        }
+        shape
+    }
+}
+
 /// Books and logs are written by the program alone.
 pub(super) fn read_only() -> RecordError {
     RecordError::new(

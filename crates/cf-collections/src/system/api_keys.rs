@@ -13,15 +13,17 @@ const OWN_OR_TENANTS: &str = r#"
         && tenant_id = @request.auth.tenant_id)
 "#;
 
+/// Administrators of the house are no tenant administrator's to touch.
 const TENANTS: &str = r#"
     @request.auth.role = "tenant_admin" && @request.auth.tenant_id != ""
-    && tenant_id = @request.auth.tenant_id
+    && tenant_id = @request.auth.tenant_id && user_id.role != "admin"
 "#;
 
 /// The user must be of the tenant too: a key draws on the user's budget.
 const NEW: &str = r#"
     @request.auth.role = "tenant_admin" && @request.auth.tenant_id != ""
     && tenant_id = @request.auth.tenant_id && user_id.tenant_id = @request.auth.tenant_id
+    && user_id.role != "admin"
 "#;
 
 pub(super) fn collection() -> Collection {

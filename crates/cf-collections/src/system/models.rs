@@ -1,9 +1,7 @@
 //! The models clients ask for, and where they run.
 
 use crate::principal::Level;
-use crate::schema::{
-    Collection, CollectionKind, Field, JsonShape, OnDelete, Rules, Unique,
-};
+use crate::schema::{Collection, CollectionKind, Field, JsonShape, OnDelete, Rules, Unique};
 use crate::system::id_of;
 
 const OFFERED: &str = r#"

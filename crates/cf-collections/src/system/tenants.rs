@@ -1,9 +1,7 @@
 //! Customers, and the operator's own house.
 
 use crate::principal::Level;
-use crate::schema::{
-    Collection, CollectionKind, Field, JsonShape, Rules, Unique, Writing,
-};
+use crate::schema::{Collection, CollectionKind, Field, JsonShape, Rules, Unique, Writing};
 use crate::system::{CURRENCY, HOST, SLUG, id_of};
 
 const OWN: &str = r#"@request.auth.role = "tenant_admin" && @request.auth.tenant_id != "" && id = @request.auth.tenant_id"#;

@@ -25,9 +25,8 @@ const SIGN_UP: &str = r#"
         && tenant_id = @request.auth.tenant_id)
 "#;
 
-const BY_LEDGER: Writing = Writing::Refused(
-    "This amount is kept by the ledger. Reset the budget or top it up instead.",
-);
+const BY_LEDGER: Writing =
+    Writing::Refused("This amount is kept by the ledger. Reset the budget or top it up instead.");
 
 pub(super) fn collection() -> Collection {
     Collection {
@@ -53,8 +52,7 @@ pub(super) fn collection() -> Collection {
                 .required()
                 .or("pending")
                 .set_by(Level::TenantAdmin),
-            Field::relation("tenant_id", "tenants", OnDelete::Restrict)
-                .changed_by(Level::Admin),
+            Field::relation("tenant_id", "tenants", OnDelete::Restrict).changed_by(Level::Admin),
             Field::relation("product_id", "products", OnDelete::Restrict)
                 .set_by(Level::TenantAdmin),
             Field::money("budget_total")

@@ -102,7 +102,8 @@ impl RecordError {
         )
     }
 
-    pub(crate) fn not_found() -> Self {
+    /// The record is not there, or not for this caller.
+    pub fn not_found() -> Self {
         Self::new(404, "The requested resource wasn't found.")
     }
 

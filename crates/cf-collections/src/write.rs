@@ -59,6 +59,11 @@ impl Write {
         }
     }
 
+    /// The columns that the write sets, with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        self.values.iter().map(|(column, value)| (*column, value))
+    }
+
     /// What was sent for a field that is not stored by the engine (`password`,
     /// `oldPassword`, `budget_total`, `litellm_api_key`, `secret` …); `None` if
     /// nothing was sent, or nothing but the present value.

@@ -111,7 +111,7 @@ impl SqliteTx {
     }
 
     pub fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        let mut statement = self.connection().prepare_cached(sql).map_err(error)?;
+        let mut statement = prepare(self.connection(), sql)?;
         let changed = statement.execute(params_from_iter(params)).map_err(error)?;
         Ok(u64::try_from(changed).expect("a count fits"))
     }
@@ -166,8 +166,16 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection> {
     Ok(connection)
 }
 
+/// SQLite numbers `$2` by where it stands, as a name; `?2` is the second
+/// parameter, as `$2` is on PostgreSQL. No statement of ours has a `$` elsewhere.
+fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<rusqlite::CachedStatement<'c>> {
+    connection
+        .prepare_cached(&sql.replace('$', "?"))
+        .map_err(error)
+}
+
 fn query(connection: &Connection, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
-    let mut statement = connection.prepare_cached(sql).map_err(error)?;
+    let mut statement = prepare(connection, sql)?;
     let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query(params_from_iter(params)).map_err(error)?;
     let mut answer = Vec::new();

@@ -1,1 +1,131 @@
-//! cf-gateway
+//! The data path: from a caller's request to a provider and back, within
+//! limits and budget, with every call in the books however it ends.
+//!
+//! No HTTP routes, no keys of callers, no record rules in here; providers'
+//! formats are `cf-llm`'s, money is `cf-ledger`'s.
+
+mod attempt;
+mod body;
+mod call;
+mod limits;
+mod meter;
+mod models;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cf_base::{Caller, Clock, Random, RequestId, Result, Sealer, TenantId};
+use cf_db::Db;
+use cf_http::HttpClient;
+use cf_ledger::{Ledger, PriceVersion};
+use http::Response;
+
+pub use body::GatewayBody;
+
+use limits::Limiter;
+use models::Catalogue;
+
+/// Time limits of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Until the provider's answer begins.
+    pub first_byte: Duration,
+    /// Between two pieces of a stream.
+    pub gap: Duration,
+    /// The whole call. Holds of a dead process expire after it.
+    pub total: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(300),
+            gap: Duration::from_secs(120),
+            total: Duration::from_secs(1800),
+        }
+    }
+}
+
+/// What a gateway is made of.
+pub struct GatewayParts {
+    /// Time.
+    pub clock: Clock,
+    /// Randomness, for ids of demo answers and weighted choices.
+    pub random: Random,
+    /// Time limits.
+    pub deadlines: Deadlines,
+    /// The books.
+    pub ledger: Ledger,
+    /// The way out.
+    pub http: HttpClient,
+    /// Opens provider secrets.
+    pub sealer: Sealer,
+    /// Where models and provider keys are.
+    pub db: Db,
+}
+
+/// The gateway; cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    random: Random,
+    deadlines: Deadlines,
+    ledger: Ledger,
+    http: HttpClient,
+    sealer: Sealer,
+    db: Db,
+    catalogue: Catalogue,
+    limiter: Limiter,
+}
+
+impl Gateway {
+    /// Loads models and provider keys.
+    pub async fn new(parts: GatewayParts) -> Result<Self> {
+        let catalogue = Catalogue::load(&parts.db, &parts.sealer).await?;
+        Ok(Self(Arc::new(Inner {
+            limiter: Limiter::new(parts.clock.clone()),
+            clock: parts.clock,
+            random: parts.random,
+            deadlines: parts.deadlines,
+            ledger: parts.ledger,
+            http: parts.http,
+            sealer: parts.sealer,
+            db: parts.db,
+            catalogue,
+        })))
+    }
+
+    /// Loads models and provider keys again, after one was changed.
+    pub async fn reload(&self) -> Result<()> {
+        self.0.catalogue.reload(&self.0.db, &self.0.sealer).await
+    }
+
+    /// A chat completion, plain or streamed.
+    pub async fn chat(
+        &self,
+        caller: Arc<Caller>,
+        body: Bytes,
+        request_id: RequestId,
+    ) -> Result<Response<GatewayBody>> {
+        call::chat(self, caller, body, request_id).await
+    }
+
+    /// The models this caller may use, in OpenAI's shape.
+    pub fn models(&self, caller: &Caller) -> serde_json::Value {
+        self.0.catalogue.list(caller)
+    }
+
+    /// The price of a public model for a tenant; `None` if it is unknown or has none.
+    pub fn price(&self, tenant: TenantId, model: &str) -> Option<Arc<PriceVersion>> {
+        let model = self.0.catalogue.find(tenant, model)?;
+        let deployment = model.deployments.first()?;
+        self.0.ledger.price(
+            deployment.key.provider.as_str(),
+            &deployment.model,
+            model.own_prices.as_ref(),
+        )
+    }
+}

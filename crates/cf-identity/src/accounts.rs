@@ -272,6 +272,19 @@ pub(crate) async fn load(
     Ok(Some(Loaded { account, caller }))
 }
 
+/// The user as a payer for what was used already, whatever the status.
+pub(crate) async fn load_for_books(db: &Db, id: UserId) -> Result<Option<Arc<Caller>>> {
+    let sql = format!("select {USER_COLUMNS} from users u {USER_JOINS} where u.id = $1");
+    let Some(row) = db.query_opt(&sql, vec![id.into()]).await? else {
+        return Ok(None);
+    };
+    let account = read_user(&row)?;
+    match read_payer(&row, &account, None, Vec::new()) {
+        Ok(caller) => Ok(Some(Arc::new(caller))),
+        Err(no) => Err(no.into()),
+    }
+}
+
 /// The user of a row with [`USER_COLUMNS`].
 pub(crate) fn read_user(row: &Row) -> Result<Account, DbError> {
     Ok(Account {
@@ -322,6 +335,16 @@ pub(crate) fn read_caller(
     key_models: Vec<String>,
 ) -> Result<Caller, NoCaller> {
     account.access().map_err(NoCaller::Refused)?;
+    read_payer(row, account, key_id, key_models)
+}
+
+/// The same whatever the status, for what was used already.
+fn read_payer(
+    row: &Row,
+    account: &Account,
+    key_id: Option<KeyId>,
+    key_models: Vec<String>,
+) -> Result<Caller, NoCaller> {
     let tenant_id = account
         .tenant_id
         .ok_or(NoCaller::Refused(Refusal::NoTenant))?;

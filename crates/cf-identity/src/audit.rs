@@ -41,6 +41,15 @@ impl Actor {
         }
     }
 
+    /// Somebody known by the collection, id and address of the record.
+    pub fn new(collection: &str, id: &str, email: &str) -> Self {
+        Self {
+            collection: collection.to_owned(),
+            id: id.to_owned(),
+            email: email.to_owned(),
+        }
+    }
+
     /// A job of the server.
     pub fn system() -> Self {
         Self {

@@ -8,6 +8,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod billing_keys;
+mod books;
 mod cache;
 mod callers;
 mod identity;

@@ -202,7 +202,7 @@ impl Ledger {
             metadata: report.metadata,
         };
         let permit = Arc::clone(&self.0).permit().await?;
-        hold::send_close(permit, hold, row).wait().await?;
+        hold::send_close(permit, hold, row).await?;
         let logged = self.logged(&report.request_id, &request_hash).await?;
         let mut logged = logged.ok_or_else(writer::stopped)?;
         logged.repeated = false;

@@ -1,7 +1,9 @@
 //! A reservation of one call: made before anything is sent, settled or
 //! released once, whatever becomes of the client.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use cf_base::{
     Currency, ExchangeRate, Id, Money, Nanos, PicoUsd, ProviderKeyId, RequestId, Timestamp, Usage,
@@ -342,24 +344,19 @@ pub(crate) fn send_close(
 }
 
 /// Resolves once a call's end is in the books. Dropping it cancels nothing.
+#[must_use = "a reply may only be released once its call is in the books"]
 pub struct Settled(Option<oneshot::Receiver<cf_base::Result<Receipt>>>);
 
-impl Settled {
-    /// Waits for the books.
-    pub async fn wait(self) -> cf_base::Result<Receipt> {
-        match self.0 {
-            Some(answer) => answer.await.unwrap_or_else(|_| Err(writer::stopped())),
-            None => Err(writer::stopped()),
-        }
-    }
-}
-
-impl std::future::IntoFuture for Settled {
+impl Future for Settled {
     type Output = cf_base::Result<Receipt>;
-    type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.wait())
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Some(answer) => Pin::new(answer)
+                .poll(cx)
+                .map(|told| told.unwrap_or_else(|_| Err(writer::stopped()))),
+            None => Poll::Ready(Err(writer::stopped())),
+        }
     }
 }
 

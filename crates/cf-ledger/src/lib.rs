@@ -133,6 +133,37 @@ impl Ledger {
         }
     }
 
+    /// The price of a model that is known by its provider's name only, such as
+    /// `gpt-5` or `openai/gpt-5`.
+    pub fn price_by_name(&self, name: &str) -> Option<Arc<PriceVersion>> {
+        const PROVIDERS: [&str; 7] = [
+            "openai",
+            "anthropic",
+            "gemini",
+            "mistral",
+            "azure",
+            "bedrock",
+            "vertex",
+        ];
+        if let Some((provider, model)) = name.split_once('/')
+            && let Some(found) = self.0.book.find(provider, model)
+        {
+            return Some(found);
+        }
+        PROVIDERS
+            .iter()
+            .find_map(|provider| self.0.book.find(provider, name))
+    }
+
+    /// An exact cost in a budget's currency.
+    pub fn convert(
+        &self,
+        cost: PicoUsd,
+        currency: cf_base::Currency,
+    ) -> cf_base::Result<cf_base::Nanos> {
+        Ok(cost.convert(self.0.rates.from_usd(currency)?.rate))
+    }
+
     /// Reads exchange rates again, after one was changed.
     pub async fn reload(&self) -> cf_base::Result<()> {
         self.0.rates.reload(&self.0.db).await
@@ -174,7 +205,7 @@ impl Ledger {
         for row in &rows {
             let hold = HoldRow::read(row)?;
             let permit = Arc::clone(&self.0).permit().await?;
-            hold::expire(self, hold, permit).wait().await?;
+            hold::expire(self, hold, permit).await?;
             closed += 1;
         }
         if closed > 0 {

@@ -1,1 +1,25 @@
-//! cf-server
+//! The HTTP surface and the wiring of CloudFreedom; the only crate that knows
+//! axum. Commands, settings, hosts, routes, jobs, example data and self-check.
+
+mod app;
+mod commands;
+mod config;
+mod data_dir;
+mod demo;
+mod dispatch;
+mod doctor;
+mod error;
+mod extract;
+mod hosts;
+mod idempotency;
+mod jobs;
+mod provision;
+mod routes;
+mod serve;
+mod web;
+mod wiring;
+
+pub use app::{App, Parts};
+pub use commands::{Command, run};
+pub use config::{Config, LogFormat, Role, Settings};
+pub use dispatch::Dispatch;

@@ -1,1 +1,203 @@
-fn main() {}
+//! The program: commands and their options. What they do is in `cf-server`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use cf_server::{Command, LogFormat, Settings};
+use clap::{Args, Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Sells access to AI models to many customers: users, budgets, an
+/// OpenAI-compatible router, an admin portal and a chat, as one program.
+#[derive(Parser)]
+#[command(name = "cloudfreedom", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: CliCommand,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Every option is also an environment variable and a key of the TOML file.
+#[derive(Args)]
+struct Options {
+    /// TOML file with the same names as these options
+    #[arg(long, global = true, env = "CLOUDFREEDOM_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long, global = true, env = "CLOUDFREEDOM_LISTEN")]
+    listen: Option<String>,
+    /// Folder for the embedded database and the master key [default: ./cf_data]
+    #[arg(long, global = true, env = "CLOUDFREEDOM_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Domain under which api., admin., billing. and the tenants are [default: localhost]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_BASE_DOMAIN",
+        value_name = "DOMAIN"
+    )]
+    base_domain: Option<String>,
+    /// postgres://… instead of SQLite in the data directory
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    database_url: Option<String>,
+    /// Not used by this version
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_REDIS_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    redis_url: Option<String>,
+    /// What runs here: core,portal,billing,router [default: all]
+    #[arg(long, global = true, env = "CLOUDFREEDOM_ROLES")]
+    roles: Option<String>,
+    /// Example data on an empty data directory; allows private upstreams
+    #[arg(long, global = true, env = "CLOUDFREEDOM_DEMO", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    demo: Option<bool>,
+    /// Allows provider addresses in private networks (loopback, RFC 1918 …)
+    #[arg(long, global = true, env = "CLOUDFREEDOM_ALLOW_PRIVATE_UPSTREAMS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_private_upstreams: Option<bool>,
+    /// A key for the Billing API given from outside (environment rather than command line)
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_BILLING_API_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
+    billing_api_key: Option<String>,
+    /// 64 hexadecimal digits instead of master.key (environment rather than command line)
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_MASTER_KEY",
+        hide_env_values = true,
+        value_name = "HEX"
+    )]
+    master_key: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, global = true, env = "CLOUDFREEDOM_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Subcommand)]
+enum CliCommand {
+    /// Runs the server
+    Serve,
+    /// Superusers, who may do everything
+    #[command(subcommand)]
+    Superuser(Superuser),
+    /// Administrators, who are users with role admin
+    #[command(subcommand)]
+    Admin(Admin),
+    /// API keys of users
+    #[command(subcommand)]
+    Key(Key),
+    /// Keys of the Billing API
+    #[command(subcommand)]
+    BillingKey(BillingKey),
+    /// The books
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Brings the database schema to this version
+    Migrate,
+    /// Checks settings and data and names what is wrong
+    Doctor,
+}
+
+#[derive(Subcommand)]
+enum Superuser {
+    /// Makes a superuser, or changes its password
+    Upsert { email: String, password: String },
+}
+
+#[derive(Subcommand)]
+enum Admin {
+    /// Makes a user with role admin, and the internal tenant where there is none
+    Create {
+        #[arg(long)]
+        email: String,
+        #[arg(long)]
+        password: String,
+        /// Slug of the tenant [default: app]
+        #[arg(long, value_name = "SLUG")]
+        tenant: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Key {
+    /// Makes an API key and prints it once, alone on the last line
+    Create {
+        /// E-mail address of the user
+        #[arg(long, value_name = "EMAIL")]
+        user: String,
+        #[arg(long, default_value = "cli")]
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum BillingKey {
+    /// Makes a key and prints it once, alone on the last line
+    Create {
+        #[arg(long)]
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum LedgerCommand {
+    /// Works every balance and cost out again; prints what differs, exit code 1 if anything does
+    Verify,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let command = match cli.command {
+        CliCommand::Serve => Command::Serve,
+        CliCommand::Superuser(Superuser::Upsert { email, password }) => {
+            Command::SuperuserUpsert { email, password }
+        }
+        CliCommand::Admin(Admin::Create {
+            email,
+            password,
+            tenant,
+        }) => Command::AdminCreate {
+            email,
+            password,
+            tenant,
+        },
+        CliCommand::Key(Key::Create { user, name }) => Command::KeyCreate { user, name },
+        CliCommand::BillingKey(BillingKey::Create { name }) => Command::BillingKeyCreate { name },
+        CliCommand::Ledger(LedgerCommand::Verify) => Command::LedgerVerify,
+        CliCommand::Migrate => Command::Migrate,
+        CliCommand::Doctor => Command::Doctor,
+    };
+    let options = cli.options;
+    let file = options.config;
+    let settings = Settings {
+        listen: options.listen,
+        data_dir: options.data_dir,
+        base_domain: options.base_domain,
+        database_url: options.database_url,
+        redis_url: options.redis_url,
+        roles: options.roles,
+        demo: options.demo,
+        allow_private_upstreams: options.allow_private_upstreams,
+        billing_api_key: options.billing_api_key,
+        master_key: options.master_key,
+        log_format: options.log_format,
+    };
+    cf_server::run(command, settings, file.as_deref())
+}

@@ -7,7 +7,7 @@ use crate::system::id_of;
 const OWN_OR_TENANTS: &str = r#"
     (@request.auth.id != "" && user_id = @request.auth.id)
     || (@request.auth.role = "tenant_admin" && @request.auth.tenant_id != ""
-        && tenant_id = @request.auth.tenant_id)
+        && (tenant_id = @request.auth.tenant_id || user_id.tenant_id = @request.auth.tenant_id))
 "#;
 
 pub(super) fn collection() -> Collection {

@@ -50,6 +50,23 @@ async fn values_of_every_kind_come_back_as_they_went_in() {
 }
 
 #[tokio::test]
+async fn parameters_go_by_their_number_not_by_their_place() {
+    for test in databases().await {
+        let row = test
+            .db
+            .query_opt(
+                "select cast($2 as text), cast($1 as text), cast($2 as text)",
+                vec!["one".into(), "two".into()],
+            )
+            .await
+            .unwrap()
+            .unwrap();
+        let read: Vec<String> = (0..3).map(|i| row.at(i).unwrap()).collect();
+        assert_eq!(read, ["two", "one", "two"], "{}", test.name);
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_transaction_leaves_nothing_and_runs_no_effect() {
     for test in databases().await {
         let db = &test.db;

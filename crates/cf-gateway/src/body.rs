@@ -1,0 +1,244 @@
+//! The answer's body: whole, or a stream that is passed on event by event and
+//! whose last event waits for the books.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use cf_ledger::Settled;
+use cf_llm::{Frame as Event, SseDecoder, stream_error_frame};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::Deadlines;
+use crate::meter::Meter;
+
+/// Where a stream comes from.
+pub enum Upstream {
+    /// A provider.
+    Http(Incoming),
+    /// Made here (demo provider).
+    Ready(VecDeque<Bytes>),
+}
+
+/// The body of an answer.
+pub struct GatewayBody(Inner);
+
+enum Inner {
+    Full(Option<Bytes>),
+    Stream(Box<Streaming>),
+}
+
+struct Streaming {
+    upstream: Upstream,
+    decoder: SseDecoder,
+    /// Events ready for the client.
+    ready: VecDeque<Bytes>,
+    state: State,
+    /// Fires when the provider is silent for too long, or the call takes too long.
+    silence: Pin<Box<Sleep>>,
+    deadlines: Deadlines,
+    ends_at: Instant,
+}
+
+enum State {
+    /// The provider is at work; the meter books whatever happens.
+    Reading(Meter),
+    /// The call is over; its last event waits until it is in the books.
+    Settling {
+        settled: Settled,
+        last: Option<Bytes>,
+    },
+    /// Nothing more comes.
+    Ended,
+}
+
+impl GatewayBody {
+    /// A whole body.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self(Inner::Full(Some(bytes)))
+    }
+
+    /// A stream with the meter of its call.
+    pub(crate) fn stream(upstream: Upstream, meter: Meter, deadlines: Deadlines) -> Self {
+        let now = Instant::now();
+        Self(Inner::Stream(Box::new(Streaming {
+            upstream,
+            decoder: SseDecoder::default(),
+            ready: VecDeque::new(),
+            state: State::Reading(meter),
+            silence: Box::pin(tokio::time::sleep(deadlines.gap)),
+            deadlines,
+            ends_at: now + deadlines.total,
+        })))
+    }
+}
+
+impl Body for GatewayBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut self.0 {
+            Inner::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Inner::Stream(stream) => stream
+                .poll_event(cx)
+                .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Full(bytes) => bytes.is_none(),
+            Inner::Stream(stream) => {
+                matches!(stream.state, State::Ended) && stream.ready.is_empty()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Full(Some(bytes)) => {
+                SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+            }
+            Inner::Full(None) => SizeHint::with_exact(0),
+            Inner::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Streaming {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(bytes));
+            }
+            match &mut self.state {
+                State::Ended => return Poll::Ready(None),
+                State::Settling { settled, last } => {
+                    let booked = match Pin::new(settled).poll(cx) {
+                        Poll::Ready(booked) => booked,
+                        Poll::Pending => return Poll::Pending,
+                    };
+                    match booked {
+                        Ok(_) => self.ready.extend(last.take()),
+                        // A reply that is not in the books is not released in full.
+                        Err(error) => self
+                            .ready
+                            .push_back(stream_error_frame(&error.message, "unavailable")),
+                    }
+                    // Reads the stream's own end, so that the connection is used again.
+                    let _ = poll_upstream(&mut self.upstream, cx);
+                    self.state = State::Ended;
+                }
+                State::Reading(_) => match poll_upstream(&mut self.upstream, cx) {
+                    Poll::Ready(Some(Ok(bytes))) => self.take(&bytes),
+                    Poll::Ready(Some(Err(sentence))) => self.break_off(sentence, "upstream_error"),
+                    Poll::Ready(None) => self.upstream_ended(),
+                    Poll::Pending => {
+                        if self.silence.as_mut().poll(cx).is_pending() {
+                            return Poll::Pending;
+                        }
+                        self.break_off(
+                            "The provider went silent and the answer was cut off.",
+                            "upstream_timeout",
+                        );
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes bytes of the provider.
+    fn take(&mut self, bytes: &[u8]) {
+        let next = (Instant::now() + self.deadlines.gap).min(self.ends_at);
+        self.silence.as_mut().reset(next);
+        if let State::Reading(meter) = &mut self.state {
+            meter.first_byte();
+        }
+        if self.decoder.push(bytes).is_err() {
+            self.break_off(
+                "The provider sent an event that is too large.",
+                "upstream_error",
+            );
+            return;
+        }
+        while let State::Reading(meter) = &mut self.state {
+            let Some(event) = self.decoder.next_event() else {
+                return;
+            };
+            match meter.tap().event(&event) {
+                Event::Pass => self.ready.push_back(event.raw),
+                Event::Strip => {}
+                Event::Done => self.settle(Some(event.raw)),
+                Event::Failed => {
+                    // The provider's own words, then the end.
+                    self.ready.push_back(event.raw);
+                    if let State::Reading(meter) = std::mem::replace(&mut self.state, State::Ended)
+                    {
+                        drop(meter.break_off());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The provider ended the stream without `[DONE]`, as some do.
+    fn upstream_ended(&mut self) {
+        while let Some(event) = self.decoder.rest() {
+            if let State::Reading(meter) = &mut self.state
+                && meter.tap().event(&event) != Event::Strip
+            {
+                self.ready.push_back(event.raw);
+            }
+        }
+        self.settle(None);
+    }
+
+    fn settle(&mut self, last: Option<Bytes>) {
+        if let State::Reading(meter) = std::mem::replace(&mut self.state, State::Ended)
+            && let Some(settled) = meter.finish_stream()
+        {
+            self.state = State::Settling { settled, last };
+        }
+    }
+
+    /// Ends the stream with an error that the client sees.
+    fn break_off(&mut self, sentence: &str, code: &str) {
+        self.ready.push_back(stream_error_frame(sentence, code));
+        if let State::Reading(meter) = std::mem::replace(&mut self.state, State::Ended) {
+            drop(meter.break_off());
+        }
+    }
+}
+
+fn poll_upstream(
+    upstream: &mut Upstream,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, &'static str>>> {
+    match upstream {
+        Upstream::Ready(events) => Poll::Ready(events.pop_front().map(Ok)),
+        Upstream::Http(body) => loop {
+            return match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) => Poll::Ready(Some(Ok(bytes))),
+                    // Trailers.
+                    Err(_) => continue,
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::warn!(%error, "a provider's stream broke off");
+                    Poll::Ready(Some(Err(
+                        "The connection to the provider broke and the answer was cut off.",
+                    )))
+                }
+                Poll::Ready(None) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            };
+        },
+    }
+}

@@ -1,0 +1,3 @@
+//! Incremental decoders of streams.
+
+pub mod sse;

@@ -1,0 +1,3 @@
+//! Request bodies of the APIs we answer.
+
+pub mod chat;

@@ -1,0 +1,409 @@
+//! OpenAI's chat completions request. Only the fields we act on are looked at;
+//! everything else goes to the provider byte for byte.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use cf_base::Error;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::tokens;
+
+/// Most answers to one request, as OpenAI has it.
+const MAX_N: u64 = 128;
+
+/// A field that bounds the output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OutputLimit {
+    /// `max_tokens`, which compatible servers know.
+    MaxTokens,
+    /// `max_completion_tokens`, which bounds reasoning too.
+    MaxCompletionTokens,
+}
+
+impl OutputLimit {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}
+
+/// A request body, looked at.
+#[derive(Debug)]
+pub struct ChatRequest<'a> {
+    body: &'a [u8],
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// The public name of the model.
+    pub model: String,
+    /// Whether the answer is streamed.
+    pub stream: bool,
+    /// Whether the client asked for usage in the stream.
+    pub include_usage: bool,
+    /// The output limit that the client set.
+    pub max_output_tokens: Option<u64>,
+    /// How many answers are wanted.
+    pub n: u64,
+}
+
+impl<'a> ChatRequest<'a> {
+    /// Looks at a body. Refuses what cannot be a request, and a field we act on
+    /// that stands there twice: which one the provider would take is its choice.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        let Fields(fields) = serde_json::from_slice(body).map_err(|e| {
+            Error::invalid(format!(
+                "We could not parse the JSON body of your request: {e}."
+            ))
+        })?;
+        let mut request = Self {
+            body,
+            fields,
+            model: String::new(),
+            stream: false,
+            include_usage: false,
+            max_output_tokens: None,
+            n: 1,
+        };
+        request.model = request
+            .read::<String>("model", "a string")?
+            .filter(|m| !m.is_empty() && m.len() <= 256)
+            .ok_or_else(|| {
+                Error::invalid_field("model", "You must provide a model parameter, as a string.")
+            })?;
+        request.check_messages()?;
+        request.stream = request.read("stream", "true or false")?.unwrap_or(false);
+        request.n = request.read("n", "a number")?.unwrap_or(1);
+        if !(1..=MAX_N).contains(&request.n) {
+            return Err(Error::invalid_field("n", format!("n is 1 to {MAX_N}.")));
+        }
+        for limit in [OutputLimit::MaxTokens, OutputLimit::MaxCompletionTokens] {
+            if let Some(tokens) = request.read::<u64>(limit.as_str(), "a whole number above 0")? {
+                if tokens == 0 {
+                    return Err(Error::invalid_field(
+                        limit.as_str(),
+                        format!("{} is a whole number above 0.", limit.as_str()),
+                    ));
+                }
+                let known = request.max_output_tokens.unwrap_or(u64::MAX);
+                request.max_output_tokens = Some(known.min(tokens));
+            }
+        }
+        request.include_usage = request
+            .read::<StreamOptions>("stream_options", "an object")?
+            .is_some_and(|o| o.include_usage == Some(true));
+        Ok(request)
+    }
+
+    /// An upper bound of the tokens that go in: no tokenizer makes more than a
+    /// token of a byte; pictures are bounded by rule.
+    pub fn prompt_token_bound(&self) -> u64 {
+        tokens::prompt_bound(self.body)
+    }
+
+    /// The text that the person wrote last, for the demo provider.
+    pub fn last_user_text(&self) -> String {
+        let messages: Vec<serde_json::Value> = self
+            .raw("messages")
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default();
+        let content = messages
+            .iter()
+            .rev()
+            .find(|m| m["role"] == "user")
+            .map(|m| &m["content"]);
+        match content {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(serde_json::Value::Array(parts)) => parts
+                .iter()
+                .filter_map(|p| p["text"].as_str())
+                .collect::<Vec<_>>()
+                .join(" "),
+            _ => String::new(),
+        }
+    }
+
+    /// The body for the provider: the client's bytes but for the model's name,
+    /// a lowered output limit, and the wish for usage in a stream.
+    pub fn upstream_body(
+        &self,
+        model: &str,
+        max_output_tokens: Option<u64>,
+        default_limit: OutputLimit,
+    ) -> Bytes {
+        let mut edits = Edits::new(self.body);
+        edits.replace(self.raw("model"), &json_text(model));
+        if let Some(tokens) = max_output_tokens {
+            let tokens = tokens.to_string();
+            let mut set = false;
+            for limit in [OutputLimit::MaxTokens, OutputLimit::MaxCompletionTokens] {
+                if let Some(raw) = self.raw(limit.as_str()).filter(|r| r.get() != "null") {
+                    edits.replace(Some(raw), &tokens);
+                    set = true;
+                }
+            }
+            if !set {
+                match self.raw(default_limit.as_str()) {
+                    Some(null) => edits.replace(Some(null), &tokens),
+                    None => edits.insert(default_limit.as_str(), &tokens),
+                }
+            }
+        }
+        if self.stream && !self.include_usage {
+            match self.raw("stream_options") {
+                None => edits.insert("stream_options", r#"{"include_usage":true}"#),
+                Some(raw) => {
+                    let mut options: serde_json::Map<String, serde_json::Value> =
+                        serde_json::from_str(raw.get()).unwrap_or_default();
+                    options.insert("include_usage".into(), true.into());
+                    edits.replace(Some(raw), &serde_json::Value::Object(options).to_string());
+                }
+            }
+        }
+        edits.apply()
+    }
+
+    fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, raw)| *raw)
+    }
+
+    fn read<T: Deserialize<'a>>(&self, name: &'static str, what: &str) -> Result<Option<T>, Error> {
+        let mut found = self.fields.iter().filter(|(n, _)| n == name);
+        let Some((_, raw)) = found.next() else {
+            return Ok(None);
+        };
+        if found.next().is_some() {
+            return Err(Error::invalid_field(
+                name,
+                format!("{name} stands in the request twice."),
+            ));
+        }
+        serde_json::from_str(raw.get())
+            .map_err(|_| Error::invalid_field(name, format!("{name} must be {what}.")))
+    }
+
+    fn check_messages(&self) -> Result<(), Error> {
+        let messages: Vec<&RawValue> = self
+            .read("messages", "a list of messages")?
+            .unwrap_or_default();
+        if messages.is_empty() {
+            return Err(Error::invalid_field(
+                "messages",
+                "You must provide messages, a list with at least one message.",
+            ));
+        }
+        if messages.iter().any(|m| !m.get().starts_with('{')) {
+            return Err(Error::invalid_field(
+                "messages",
+                "Each message must be an object with role and content.",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+/// The top level of an object: names, and values as they stand.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
+                let mut fields = Vec::with_capacity(16);
+                while let Some(Name(name)) = map.next_key()? {
+                    fields.push((name, map.next_value()?));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+/// A name, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Changes to a body, each at its place.
+struct Edits<'a> {
+    body: &'a [u8],
+    edits: Vec<(Range<usize>, String)>,
+}
+
+impl<'a> Edits<'a> {
+    fn new(body: &'a [u8]) -> Self {
+        Self {
+            body,
+            edits: Vec::with_capacity(4),
+        }
+    }
+
+    fn replace(&mut self, raw: Option<&'a RawValue>, with: &str) {
+        if let Some(raw) = raw {
+            let start = raw.get().as_ptr().addr() - self.body.as_ptr().addr();
+            self.edits
+                .push((start..start + raw.get().len(), with.to_owned()));
+        }
+    }
+
+    /// At the front of the object, which is never empty.
+    fn insert(&mut self, name: &str, value: &str) {
+        let front = self
+            .body
+            .iter()
+            .position(|b| *b == b'{')
+            .map_or(0, |at| at + 1);
+        self.edits
+            .push((front..front, format!("\"{name}\":{value},")));
+    }
+
+    fn apply(mut self) -> Bytes {
+        self.edits.sort_by_key(|(range, _)| range.start);
+        let added: usize = self.edits.iter().map(|(_, with)| with.len()).sum();
+        let mut out = Vec::with_capacity(self.body.len() + added);
+        let mut at = 0;
+        for (range, with) in self.edits {
+            out.extend_from_slice(&self.body[at..range.start]);
+            out.extend_from_slice(with.as_bytes());
+            at = range.end;
+        }
+        out.extend_from_slice(&self.body[at..]);
+        Bytes::from(out)
+    }
+}
+
+fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(body: &str) -> Result<ChatRequest<'_>, Error> {
+        ChatRequest::parse(body.as_bytes())
+    }
+
+    fn text(bytes: &Bytes) -> &str {
+        std::str::from_utf8(bytes).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn a_request_is_looked_at() {
+        let request = parse(
+            r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true,
+               "max_tokens":50,"max_completion_tokens":40,"stream_options":{"include_usage":true}}"#,
+        )
+        .expect("a request");
+        assert_eq!(request.model, "m");
+        assert!(request.stream && request.include_usage);
+        assert_eq!(request.max_output_tokens, Some(40));
+        assert_eq!(request.last_user_text(), "Hi");
+    }
+
+    #[test]
+    fn what_cannot_be_a_request_is_refused_by_name() {
+        const MESSAGES: &str = r#""messages":[{"role":"user","content":"Hi"}]"#;
+        for (body, expected) in [
+            ("", "parse the JSON body"),
+            ("[]", "parse the JSON body"),
+            ("{\"model\":\"m\",}", "parse the JSON body"),
+            ("{}", "model"),
+            (r#"{"model":7}"#, "model must be"),
+            (r#"{"model":"m"}"#, "messages"),
+            (r#"{"model":"m","messages":[]}"#, "messages"),
+            (r#"{"model":"m","messages":["x"]}"#, "message must be"),
+            (
+                &format!(r#"{{"model":"m","model":"x",{MESSAGES}}}"#),
+                "twice",
+            ),
+            (&format!(r#"{{"model":"m","n":0,{MESSAGES}}}"#), "n is 1"),
+            (&format!(r#"{{"model":"m","n":129,{MESSAGES}}}"#), "n is 1"),
+            (
+                &format!(r#"{{"model":"m","max_tokens":-1,{MESSAGES}}}"#),
+                "max_tokens",
+            ),
+            (
+                &format!(r#"{{"model":"m","stream":"yes",{MESSAGES}}}"#),
+                "stream",
+            ),
+        ] {
+            let error = parse(body).expect_err(body);
+            assert!(error.message.contains(expected), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_byte_but_the_changed_ones_stays() {
+        let body = "{ \"x\" : 1.50, \"model\":\"m\" ,\"messages\":[{\"role\":\"user\",\"content\":\"\\u00e9 é\"}]}";
+        let request = parse(body).expect("a request");
+        let out = request.upstream_body("other \"name\"", None, OutputLimit::MaxTokens);
+        assert_eq!(text(&out), body.replace("\"m\"", "\"other \\\"name\\\"\""));
+    }
+
+    #[test]
+    fn the_limit_and_the_wish_for_usage_are_set() {
+        let body = r#"{"model":"m","messages":[{}],"stream":true,"max_tokens":9}"#;
+        let out = parse(body).expect("a request").upstream_body(
+            "m",
+            Some(5),
+            OutputLimit::MaxCompletionTokens,
+        );
+        assert_eq!(
+            text(&out),
+            r#"{"stream_options":{"include_usage":true},"model":"m","messages":[{}],"stream":true,"max_tokens":5}"#
+        );
+        let body = r#"{"model":"m","messages":[{}],"stream":true,"stream_options":{"a":1}}"#;
+        let out = parse(body).expect("a request").upstream_body(
+            "m",
+            Some(5),
+            OutputLimit::MaxCompletionTokens,
+        );
+        assert_eq!(
+            text(&out),
+            r#"{"max_completion_tokens":5,"model":"m","messages":[{}],"stream":true,"stream_options":{"a":1,"include_usage":true}}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_request_or_a_refusal(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = ChatRequest::parse(&body);
+        }
+
+        #[test]
+        fn an_edited_body_is_the_same_json_but_for_the_edits(
+            extra in "[a-z]{1,8}", value in -1000i64..1000, model in "\\PC{1,20}", limit in 1u64..1000,
+        ) {
+            prop_assume!(!["model", "messages", "n", "stream"].contains(&extra.as_str()));
+            let mut json = serde_json::json!({"model": "m", "messages": [{"role": "user"}]});
+            json[&extra] = value.into();
+            let body = json.to_string();
+            let request = ChatRequest::parse(body.as_bytes()).expect("a request");
+            let out = request.upstream_body(&model, Some(limit), OutputLimit::MaxTokens);
+            let mut expected = json.clone();
+            expected["model"] = model.into();
+            expected["max_tokens"] = limit.into();
+            prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(&out).expect("JSON"), expected);
+        }
+    }
+}

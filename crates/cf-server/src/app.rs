@@ -1,0 +1,197 @@
+//! What every handler works with: one handle, cheap to clone.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use cf_base::{Clock, MasterKey, Random, Sealer};
+use cf_collections::{ClientLimits, Engine, EngineParts, Hub, RecordError};
+use cf_db::Db;
+use cf_gateway::{Deadlines, Gateway, GatewayParts};
+use cf_http::HttpClient;
+use cf_identity::{Identity, IdentityParams, SetupToken};
+use cf_ledger::Ledger;
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::hosts::Hosts;
+use crate::wiring::Wiring;
+use crate::{Config, jobs};
+
+/// The running program.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// Its parts.
+pub struct Inner {
+    /// The settings.
+    pub config: Config,
+    /// The database.
+    pub db: Db,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+    /// Who is calling.
+    pub identity: Identity,
+    /// Records.
+    pub engine: Engine,
+    /// Realtime subscriptions.
+    pub hub: Hub,
+    /// Budgets and prices.
+    pub ledger: Ledger,
+    /// The data path to providers.
+    pub gateway: Gateway,
+    /// Which host is whose.
+    pub hosts: Hosts,
+    /// The one-time set-up link, while there is no administrator.
+    pub setup: RwLock<Option<SetupToken>>,
+    /// Background work, waited for when the server stops.
+    pub tasks: TaskTracker,
+    /// Cancelled when the server begins to stop.
+    pub stopping: CancellationToken,
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// What the program is made of; tests bring their own clock and passwords' cost.
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// The database, migrated.
+    pub db: Db,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+    /// The secret of the installation.
+    pub master: MasterKey,
+    /// How dear a password hash is.
+    pub identity: IdentityParams,
+}
+
+impl App {
+    /// Puts the parts together, closes what an earlier process left open and
+    /// starts the background work.
+    pub async fn start(parts: Parts) -> cf_base::Result<Self> {
+        let Parts {
+            config,
+            db,
+            clock,
+            random,
+            master,
+            identity,
+        } = parts;
+        let tasks = TaskTracker::new();
+        let stopping = CancellationToken::new();
+        let sealer = Sealer::new(&master);
+        let identity = Identity::new(
+            db.clone(),
+            clock.clone(),
+            random.clone(),
+            &master,
+            &identity,
+        );
+        let ledger = Ledger::start(db.clone(), clock.clone(), random.clone(), &tasks).await?;
+        let http = HttpClient::new(config.allow_private_upstreams);
+        let gateway = Gateway::new(GatewayParts {
+            clock: clock.clone(),
+            random: random.clone(),
+            deadlines: Deadlines::default(),
+            ledger: ledger.clone(),
+            http,
+            sealer: sealer.clone(),
+            db: db.clone(),
+        })
+        .await?;
+        let hosts = Hosts::load(&config.base_domain, &db).await?;
+        let hub_of_hooks = Arc::new(OnceLock::new());
+        let engine = Engine::new(EngineParts {
+            db: db.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            hooks: Arc::new(Wiring {
+                clock: clock.clone(),
+                random: random.clone(),
+                identity: identity.clone(),
+                sealer,
+                allow_private_upstreams: config.allow_private_upstreams,
+                hub: Arc::clone(&hub_of_hooks),
+            }),
+        });
+        let hub = Hub::new(engine.clone(), ClientLimits::default());
+        let _ = hub_of_hooks.set(hub.clone());
+        let app = Self(Arc::new(Inner {
+            config,
+            db,
+            clock,
+            random,
+            identity,
+            engine,
+            hub,
+            ledger,
+            gateway,
+            hosts,
+            setup: RwLock::new(None),
+            tasks,
+            stopping,
+        }));
+        jobs::start(&app);
+        Ok(app)
+    }
+
+    /// Takes over changes made by this process or another: forgets what is
+    /// kept in memory and reads it again.
+    pub async fn refresh(&self) -> cf_base::Result<()> {
+        self.identity.invalidate_all();
+        self.hosts.reload(&self.db).await?;
+        self.ledger.reload().await?;
+        self.gateway.reload().await?;
+        Ok(())
+    }
+
+    /// Takes over a change of a record at once where something is kept in memory
+    /// of its collection; callers are forgotten by the write itself.
+    pub async fn changed(&self, collection: &str) -> Result<(), RecordError> {
+        let kept = self.engine.collections().get(collection).is_some_and(|c| {
+            matches!(
+                c.name,
+                "tenants" | "provider_keys" | "models" | "exchange_rates"
+            )
+        });
+        if kept {
+            self.refresh().await?;
+        }
+        Ok(())
+    }
+
+    /// The address of a component or tenant under the base domain.
+    pub fn public_url(&self, name: &str) -> String {
+        let domain = &self.config.base_domain;
+        // On a developer's machine there is no proxy in front that ends TLS.
+        if domain == "localhost" || domain.ends_with(".localhost") {
+            format!("http://{name}.{domain}:{}", self.config.listen.port())
+        } else {
+            format!("https://{name}.{domain}")
+        }
+    }
+
+    /// Stops: ends background work and waits until the books are written.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        if let Err(error) = self.ledger.flush().await {
+            tracing::error!(%error, "the ledger could not be flushed");
+        }
+        if let Err(error) = self.identity.flush_last_used().await {
+            tracing::warn!(%error, "the keys' last use could not be written");
+        }
+        // The ledger's writer ends with the process; the jobs end now.
+        let _ = tokio::time::timeout(Duration::from_millis(200), self.tasks.wait()).await;
+    }
+}

@@ -1,0 +1,242 @@
+//! Who is calling, read from the request's head.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use cf_base::{Caller, Error, Kind, Role};
+use cf_collections::{AuthRecord, Principal, RecordError};
+use cf_identity::{Account, Actor, BillingKey, Session};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use crate::App;
+use crate::error::{BillingError, CoreError, RouterError};
+use crate::hosts::Site;
+
+/// Largest body of the record and billing APIs, as PocketBase has it.
+pub const RECORD_BODY: usize = 32 << 20;
+/// Largest body of the router: OpenAI takes images inline.
+pub const ROUTER_BODY: usize = 32 << 20;
+
+/// The one who is signed in, if anybody is: a missing or bad token is a guest.
+pub struct SignedIn {
+    /// For the record engine.
+    pub principal: Principal,
+    /// The session, where there is one.
+    pub session: Option<Arc<Session>>,
+}
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = CoreError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, CoreError> {
+        Ok(signed_in(app, &parts.headers).await?)
+    }
+}
+
+/// Looks up the session that the `Authorization` header carries.
+pub async fn signed_in(app: &App, headers: &HeaderMap) -> Result<SignedIn, Error> {
+    let session = match token(headers) {
+        Some(token) => app.identity.session(token).await?,
+        None => None,
+    };
+    Ok(SignedIn {
+        principal: session.as_deref().map_or(Principal::Guest, principal),
+        session,
+    })
+}
+
+impl SignedIn {
+    /// The account, or PocketBase's refusal of guests.
+    pub fn account(&self) -> Result<&Account, CoreError> {
+        match self.session.as_deref() {
+            Some(session) => Ok(session.account()),
+            None => Err(RecordError::new(
+                401,
+                "The request requires valid record authorization token.",
+            )
+            .into()),
+        }
+    }
+
+    /// Whether this is a superuser or a user with role admin.
+    pub fn is_admin(&self) -> bool {
+        match self.session.as_deref() {
+            Some(Session::Superuser(_)) => true,
+            Some(Session::User(account)) => account.role == Role::Admin,
+            None => false,
+        }
+    }
+}
+
+/// A session as the record engine sees it.
+pub fn principal(session: &Session) -> Principal {
+    match session {
+        Session::Superuser(account) => Principal::Superuser {
+            id: account.id.to_string(),
+            email: account.email.clone(),
+        },
+        Session::User(account) => Principal::User(Arc::new(AuthRecord {
+            id: account.id.to_string(),
+            email: account.email.clone(),
+            role: account.role,
+            status: account.status,
+            tenant_id: account.tenant_id.map(|t| t.to_string()).unwrap_or_default(),
+            product_id: account
+                .product_id
+                .map(|p| p.to_string())
+                .unwrap_or_default(),
+            collection: "users".into(),
+        })),
+    }
+}
+
+/// Takes `Authorization: TOKEN` and `Authorization: Bearer TOKEN`.
+pub fn token(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
+    let token = match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        Some(_) => return None,
+        None => text,
+    };
+    (!token.is_empty()).then_some(token)
+}
+
+/// A caller of the router: by API key, or by the session of the built-in chat.
+pub struct RouterCaller(pub Arc<Caller>);
+
+impl FromRequestParts<App> for RouterCaller {
+    type Rejection = RouterError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, RouterError> {
+        let key = token(&parts.headers).or_else(|| {
+            ["x-api-key", "api-key"]
+                .into_iter()
+                .find_map(|name| parts.headers.get(name)?.to_str().ok())
+        });
+        let Some(key) = key else {
+            return Err(Error::new(
+                Kind::Unauthorized,
+                "You didn't provide an API key. Send it as \"Authorization: Bearer YOUR_KEY\".",
+            )
+            .into());
+        };
+        // A session token is a JWT, three parts with dots; keys have none by our making,
+        // but an operator may bring keys that do: those are looked up first.
+        let caller = match app.identity.caller_by_key(key).await {
+            Err(error) if error.kind == Kind::Unauthorized && key.matches('.').count() == 2 => {
+                app.identity.caller_by_token(key).await?
+            }
+            other => other?,
+        };
+        if let Some(Site::Tenant(tenant)) = parts.extensions.get::<Site>()
+            && tenant.id != caller.tenant_id
+        {
+            return Err(Error::new(
+                Kind::Unauthorized,
+                "Incorrect API key provided: this key does not belong to the tenant at this address.",
+            )
+            .into());
+        }
+        Ok(Self(caller))
+    }
+}
+
+/// A caller of the Billing API or of the portal's own calls.
+pub enum Manager {
+    /// A program with a billing key.
+    Program(Arc<BillingKey>),
+    /// A person who is signed in.
+    Person(SignedIn),
+}
+
+impl FromRequestParts<App> for Manager {
+    type Rejection = BillingError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, BillingError> {
+        if let Some(key) = parts.headers.get("x-api-key") {
+            let found = match key.to_str() {
+                Ok(key) => app.identity.billing_key(key).await?,
+                Err(_) => None,
+            };
+            return match found {
+                Some(key) => Ok(Self::Program(key)),
+                None => Err(unauthorized()),
+            };
+        }
+        let signed_in = signed_in(app, &parts.headers).await?;
+        if signed_in.session.is_some() {
+            Ok(Self::Person(signed_in))
+        } else {
+            Err(unauthorized())
+        }
+    }
+}
+
+fn unauthorized() -> BillingError {
+    Error::new(
+        Kind::Unauthorized,
+        "A valid billing key is needed in the header X-API-Key (make one with \
+         `cloudfreedom billing-key create --name N`).",
+    )
+    .into()
+}
+
+impl Manager {
+    /// What the record engine lets this caller do.
+    pub fn principal(&self) -> Principal {
+        match self {
+            Self::Program(key) => Principal::Superuser {
+                id: String::new(),
+                email: format!("billing key {}", key.name),
+            },
+            Self::Person(signed_in) => signed_in.principal.clone(),
+        }
+    }
+
+    /// Who this is, for entries and the audit trail.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Program(key) => format!("billing key {}", key.name),
+            Self::Person(signed_in) => signed_in.principal.email().to_owned(),
+        }
+    }
+
+    /// Who this is, for the audit trail.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Program(key) => Actor::billing_key(key),
+            Self::Person(signed_in) => match signed_in.session.as_deref() {
+                Some(session) => Actor::account(session.account()),
+                None => Actor::system(),
+            },
+        }
+    }
+
+    /// Only programs with a billing key and administrators go on.
+    pub fn require_program_or_admin(&self) -> Result<(), BillingError> {
+        match self {
+            Self::Program(_) => Ok(()),
+            Self::Person(signed_in) if signed_in.is_admin() => Ok(()),
+            Self::Person(_) => Err(Error::new(
+                Kind::Forbidden,
+                "Only administrators and programs with a billing key may do this.",
+            )
+            .into()),
+        }
+    }
+}
+
+/// Reads a body up to `limit` bytes.
+pub async fn read_body(body: axum::body::Body, limit: usize) -> Result<Bytes, Error> {
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Error::new(
+            Kind::TooLarge,
+            format!("The request body is larger than {} MiB.", limit >> 20),
+        )),
+        Err(error) => Err(Error::invalid("The request body could not be read.").because(error)),
+    }
+}

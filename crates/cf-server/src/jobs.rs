@@ -1,0 +1,103 @@
+//! Background work: changes made elsewhere, budgets whose period ended,
+//! reservations that nobody ended, realtime events of booked calls.
+
+use std::time::Duration;
+
+use cf_collections::Action;
+use cf_ledger::Booked;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::App;
+
+/// How often changes of other processes are looked for: felt within a second.
+const CHANGES: Duration = Duration::from_millis(250);
+/// How often budgets are looked at; each is reset at most once per period.
+const RESETS: Duration = Duration::from_secs(60);
+/// How often old reservations are closed and last uses written.
+const CLEANING: Duration = Duration::from_secs(30);
+
+/// Starts every job.
+pub fn start(app: &App) {
+    every(app, CHANGES, "changes", |app: App| async move {
+        if app.identity.refresh_if_changed().await? {
+            app.refresh().await?;
+        }
+        Ok(())
+    });
+    every(app, RESETS, "budget_reset", |app: App| async move {
+        let reset = cf_ledger::reset_due_budgets(&app.db, &app.clock, &app.random).await?;
+        if reset > 0 {
+            tracing::info!(reset, "budgets started a new period");
+        }
+        Ok(())
+    });
+    every(app, CLEANING, "cleaning", |app: App| async move {
+        app.ledger.expire_holds(false).await?;
+        app.identity.flush_last_used().await?;
+        Ok(())
+    });
+    app.tasks.spawn(publish_booked(app.clone()));
+    let (hub, stopping) = (app.hub.clone(), app.stopping.clone());
+    app.tasks.spawn(async move {
+        tokio::select! {
+            () = hub.run() => {}
+            () = stopping.cancelled() => {}
+        }
+    });
+}
+
+/// Runs `work` now and then every `period` until the server stops. A failure
+/// is logged once until it works again.
+fn every<F, W>(app: &App, period: Duration, name: &'static str, work: W)
+where
+    W: Fn(App) -> F + Send + 'static,
+    F: Future<Output = cf_base::Result<()>> + Send,
+{
+    let app = app.clone();
+    app.tasks.clone().spawn(async move {
+        let mut failing = false;
+        loop {
+            match work(app.clone()).await {
+                Ok(()) => failing = false,
+                Err(error) if failing => tracing::debug!(job = name, %error, "a job still fails"),
+                Err(error) => {
+                    tracing::error!(job = name, %error, cause = ?error.source, "a job failed");
+                    failing = true;
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(period) => {}
+                () = app.stopping.cancelled() => return,
+            }
+        }
+    });
+}
+
+/// Tells realtime subscribers of calls once they are in the books.
+async fn publish_booked(app: App) {
+    let mut booked = app.ledger.booked();
+    loop {
+        let event = tokio::select! {
+            event = booked.recv() => event,
+            () = app.stopping.cancelled() => return,
+        };
+        match event {
+            // Nobody listens most of the time: then the row need not be read.
+            Ok(_) if app.hub.is_empty() => {}
+            Ok(Booked { usage_id, user_id }) => {
+                for (collection, action, id) in [
+                    ("usage_logs", Action::Create, usage_id.as_str()),
+                    ("users", Action::Update, user_id.as_str()),
+                ] {
+                    if let Err(error) = app.engine.publish(collection, action, id).await {
+                        tracing::warn!(error = %error.message, "a change could not be published");
+                    }
+                }
+            }
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "realtime subscribers were not told of some calls");
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! All routes, grouped by component.
+
+mod auth;
+mod billing;
+mod chat;
+mod collections;
+mod health;
+mod info;
+mod keys;
+mod realtime;
+mod records;
+mod setup;
+mod usage;
+mod users;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::{any as any_method, delete, get, post};
+use cf_base::{Error, Kind};
+use cf_collections::RecordError;
+
+use crate::config::Role;
+use crate::error::{CoreError, RouterError};
+use crate::{App, web};
+
+/// `api.`: records, sign-in, realtime.
+pub fn core(app: &App) -> Router {
+    finish(core_api().route("/health", get(health::core)), app).fallback(not_found)
+}
+
+/// `admin.`: the web application with the calls it makes.
+pub fn portal(app: &App) -> Router {
+    let routes = core_api()
+        .merge(portal_api())
+        .route("/health", get(health::portal));
+    finish(routes, app).fallback(page)
+}
+
+/// `billing.`: budgets and usage for other programs.
+pub fn billing(app: &App) -> Router {
+    let routes = billing_api().route("/health", get(health::billing));
+    finish(routes, app).fallback(not_found)
+}
+
+/// A tenant's host: the router, and the chat with the calls it makes.
+pub fn tenant(app: &App) -> Router {
+    let routes = router_api()
+        .merge(core_api())
+        .route("/health", get(health::router));
+    finish(routes, app).fallback(page)
+}
+
+/// Any other host: everything by path, as far as it runs here.
+pub fn any(app: &App) -> Router {
+    let runs = |role| app.config.roles.contains(&role);
+    let mut routes = Router::new().route("/health", get(health::all));
+    if runs(Role::Core) || runs(Role::Portal) {
+        routes = routes.merge(core_api());
+    }
+    if runs(Role::Billing) {
+        routes = routes.merge(billing_api());
+    } else if runs(Role::Portal) {
+        routes = routes.merge(portal_api());
+    }
+    if runs(Role::Router) {
+        routes = routes.merge(router_api());
+    }
+    let routes = finish(routes, app);
+    if runs(Role::Portal) || runs(Role::Router) {
+        routes.fallback(page)
+    } else {
+        routes.fallback(not_found)
+    }
+}
+
+fn core_api() -> Router<App> {
+    Router::new()
+        .route("/api/health", get(health::pocketbase))
+        .route("/api/info", get(info::info))
+        .route("/api/setup", post(setup::setup))
+        .route(
+            "/api/collections/{collection}/records",
+            get(records::list).post(records::create),
+        )
+        .route(
+            "/api/collections/{collection}/records/{id}",
+            get(records::view)
+                .patch(records::update)
+                .delete(records::delete),
+        )
+        .route(
+            "/api/collections/{collection}/auth-methods",
+            get(auth::methods),
+        )
+        .route(
+            "/api/collections/{collection}/auth-with-password",
+            post(auth::with_password),
+        )
+        .route(
+            "/api/collections/{collection}/auth-refresh",
+            post(auth::refresh),
+        )
+        .route("/api/collections", get(collections::list))
+        .route("/api/collections/{collection}", get(collections::view))
+        .route(
+            "/api/realtime",
+            get(realtime::connect).post(realtime::subscribe),
+        )
+        .route("/api/keys", post(keys::create))
+        .route("/api/keys/{id}", delete(keys::revoke))
+        .route("/api/keys/{id}/rotate", post(keys::rotate))
+        .route("/api/providers", get(info::providers))
+}
+
+/// What portal and Billing API share.
+fn portal_api() -> Router<App> {
+    Router::new()
+        .route("/api/users", get(users::list).post(users::create))
+        .route("/api/users/{id}", get(users::view).patch(users::update))
+        .route("/api/users/{id}/reset-budget", post(users::reset_budget))
+        .route("/api/users/{id}/top-up", post(users::top_up))
+        .route("/api/usage", get(usage::list))
+        .route("/api/usage/summary", get(usage::summary))
+}
+
+fn billing_api() -> Router<App> {
+    portal_api()
+        .route("/api/check-budget", post(billing::check_budget))
+        .route("/api/usage/log", post(billing::log_usage))
+}
+
+fn router_api() -> Router<App> {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/models", get(chat::models))
+        .route("/v1/models/{model}", get(chat::model))
+        .route("/v1/{*rest}", any_method(no_such_endpoint))
+}
+
+fn finish(routes: Router<App>, app: &App) -> Router {
+    // Wrong method on a known path is 404 too, as PocketBase answers it.
+    routes
+        .method_not_allowed_fallback(not_found)
+        .with_state(app.clone())
+}
+
+async fn not_found() -> CoreError {
+    RecordError::new(404, "The requested resource wasn't found.").into()
+}
+
+/// A page or file of the web part; API paths that do not exist are errors.
+async fn page(request: Request) -> Response {
+    use axum::response::IntoResponse as _;
+    let path = request.uri().path();
+    let reads = request.method().is_safe();
+    if !reads || path.starts_with("/api/") || path == "/api" || path.starts_with("/v1") {
+        return not_found().await.into_response();
+    }
+    web::serve(request.uri().clone(), request.headers().clone()).await
+}
+
+async fn no_such_endpoint(request: Request) -> RouterError {
+    Error::new(
+        Kind::NotFound,
+        format!(
+            "Unknown request URL: {} {}. This version answers /v1/chat/completions and /v1/models.",
+            request.method(),
+            request.uri().path()
+        ),
+    )
+    .into()
+}

@@ -1,0 +1,76 @@
+//! The one-time set-up link of an empty installation.
+
+use axum::Json;
+use axum::extract::State;
+use cf_collections::RecordError;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::error::CoreError;
+use crate::extract::{RECORD_BODY, read_body};
+use crate::provision::{self, NewAdmin};
+
+#[derive(Deserialize)]
+struct Setup {
+    token: String,
+    email: String,
+    password: String,
+    #[serde(default)]
+    name: String,
+}
+
+/// `POST /api/setup`: makes the first administrator, once.
+pub async fn setup(
+    State(app): State<App>,
+    body: axum::body::Body,
+) -> Result<Json<Value>, CoreError> {
+    let body = read_body(body, RECORD_BODY).await?;
+    let setup: Setup = serde_json::from_slice(&body).map_err(|_| {
+        RecordError::new(400, "An error occurred while loading the submitted data.")
+    })?;
+    let refused = || {
+        RecordError::new(
+            403,
+            "This set-up link is not valid (any more). Start the server again for a new one, or make \
+             an administrator with `cloudfreedom admin create`.",
+        )
+    };
+    let known = app
+        .setup
+        .read()
+        .as_ref()
+        .is_some_and(|token| token.is_valid(&setup.token));
+    if !known || cf_identity::admin_exists(&app.db).await? {
+        return Err(refused().into());
+    }
+    let email = setup.email.clone();
+    let admin = NewAdmin {
+        email: setup.email,
+        password: setup.password,
+        name: setup.name,
+        tenant: None,
+    };
+    let record = provision::create_admin(&app.engine, &app.clock, admin).await?;
+    // Only now: a refused password must not use the link up.
+    *app.setup.write() = None;
+    let id = record["id"].as_str().unwrap_or_default();
+    let account = app
+        .identity
+        .account_by_email(cf_identity::AuthCollection::Users, &email)
+        .await?
+        .ok_or_else(refused)?;
+    app.refresh().await?;
+    let record = app
+        .engine
+        .view(
+            &provision::system(),
+            "users",
+            id,
+            &cf_collections::Shape::default(),
+        )
+        .await?;
+    Ok(Json(
+        json!({"token": app.identity.issue_token(&account), "record": record}),
+    ))
+}

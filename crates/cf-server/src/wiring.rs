@@ -1,0 +1,643 @@
+//! What saving a record means elsewhere: passwords are hashed, keys made and
+//! their hashes kept, secrets sealed, budgets opened and limits set, and every
+//! change of an administrator is written down.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use cf_base::{Clock, Currency, Id, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId};
+use cf_collections::{
+    Action, Collection, HookFuture, Hooks, Hub, Level, Principal, Record, RecordError, Result,
+    Scope, Write,
+};
+use cf_db::{Tx, Value};
+use cf_identity::{Actor, AuditEntry, AuthCollection, Identity, NewKey};
+use cf_ledger::{AccountKind, NewAccount, OwnPrices, open_account, set_limit, set_reset_date};
+use serde_json::{Map, Value as Json, json};
+
+/// Days of a budget period where no product says otherwise, as in the seed.
+const PERIOD_DAYS: i64 = 30;
+
+/// The record engine's hooks.
+pub struct Wiring {
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+    /// Passwords, keys and who is calling.
+    pub identity: Identity,
+    /// Seals provider secrets.
+    pub sealer: Sealer,
+    /// Whether providers may be in private networks.
+    pub allow_private_upstreams: bool,
+    /// Realtime connections; set once the engine that they need is there.
+    pub hub: Arc<OnceLock<Hub>>,
+}
+
+impl Hooks for Wiring {
+    fn prepare<'a>(
+        &'a self,
+        collection: &'a Arc<Collection>,
+        principal: &'a Principal,
+        old: Option<&'a Record>,
+        write: &'a Write,
+    ) -> HookFuture<'a, Vec<(&'static str, Value)>> {
+        Box::pin(async move {
+            self.prepare_password(collection, principal, old, write)
+                .await
+        })
+    }
+
+    fn before_create<'a>(&'a self, scope: Scope<'a>, write: &'a mut Write) -> HookFuture<'a> {
+        Box::pin(async move {
+            match scope.collection.name {
+                "provider_keys" => {
+                    self.check_address(write)?;
+                    self.seal_secret(write);
+                }
+                "models" => check_prices(write)?,
+                "tenants" => check_slug(write)?,
+                "api_keys" => {
+                    return Err(RecordError::new(
+                        400,
+                        "API keys are made with POST /api/keys, which answers with the key, once.",
+                    ));
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn after_create<'a>(&'a self, scope: Scope<'a>, write: &'a mut Write) -> HookFuture<'a> {
+        Box::pin(async move {
+            let actor = scope.principal.email().to_owned();
+            match scope.collection.name {
+                "users" => {
+                    self.open_users_budget(scope.tx, write, &actor).await?;
+                    // Nobody would see the key of somebody who signs up.
+                    if scope.principal.level() > Level::Guest {
+                        self.issue_first_key(scope.tx, write, &actor).await?;
+                    }
+                }
+                "tenants" => self.open_tenants_budget(scope.tx, write, &actor).await?,
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn before_update<'a>(
+        &'a self,
+        scope: Scope<'a>,
+        old: &'a Record,
+        write: &'a mut Write,
+    ) -> HookFuture<'a> {
+        Box::pin(async move {
+            match scope.collection.name {
+                "provider_keys" => {
+                    self.check_address(write)?;
+                    self.seal_secret(write);
+                    Ok(())
+                }
+                "models" => check_prices(write),
+                "tenants" => {
+                    check_slug(write)?;
+                    keep_currency(scope, old, write).await
+                }
+                "products" => keep_currency(scope, old, write).await,
+                "users" | "_superusers" => {
+                    // Another address: who signed in with the old one must again.
+                    if write.text("email").is_some() {
+                        write.set("token_key", self.identity.new_token_key());
+                    }
+                    Ok(())
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn after_update<'a>(
+        &'a self,
+        scope: Scope<'a>,
+        old: &'a Record,
+        write: &'a mut Write,
+    ) -> HookFuture<'a> {
+        Box::pin(async move {
+            let actor = scope.principal.email().to_owned();
+            match scope.collection.name {
+                "users" => self.update_user(scope.tx, old, write, &actor).await?,
+                "tenants" => {
+                    if let Some(limit) = write.input_nanos("budget_total") {
+                        let limit = (limit.0 > 0).then_some(limit);
+                        self.set_limit(scope.tx, old.id(), limit, &actor).await?;
+                    }
+                }
+                "api_keys" => {
+                    if let Some(limit) = write.input_nanos("budget_total") {
+                        let limit = (limit.0 > 0).then_some(limit);
+                        self.set_limit(scope.tx, old.id(), limit, &actor).await?;
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn before_delete<'a>(&'a self, scope: Scope<'a>, old: &'a Record) -> HookFuture<'a> {
+        Box::pin(async move {
+            if scope.collection.name == "_superusers" {
+                let others = scope
+                    .tx
+                    .query_opt(
+                        "select 1 from superusers where id <> $1 limit 1",
+                        vec![old.id().into()],
+                    )
+                    .await?;
+                if others.is_none() {
+                    return Err(RecordError::new(
+                        400,
+                        "This is the last superuser; make another one first.",
+                    ));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn written<'a>(
+        &'a self,
+        scope: Scope<'a>,
+        action: Action,
+        old: Option<&'a Record>,
+        new: Option<&'a Record>,
+    ) -> HookFuture<'a> {
+        Box::pin(async move {
+            let identity = self.identity.clone();
+            scope.tx.after_commit(move || identity.invalidate_all());
+            let Some(record) = new.or(old) else {
+                return Ok(());
+            };
+            if let (Some(old), "users" | "_superusers") = (old, scope.collection.name) {
+                self.end_connections(scope.tx, old, new);
+            }
+            if scope.collection.name == "notifications" {
+                return Ok(());
+            }
+            let tenant = match scope.collection.name {
+                "tenants" => record.id(),
+                _ => record.text("tenant_id"),
+            };
+            let entry = AuditEntry {
+                actor: Actor::new(
+                    scope.principal.collection(),
+                    scope.principal.id(),
+                    scope.principal.email(),
+                ),
+                action: action.as_str(),
+                collection: scope.collection.name,
+                record_id: record.id(),
+                tenant_id: TenantId::parse(tenant).ok(),
+                changes: changes(old, new),
+            };
+            self.identity.audit(scope.tx, entry).await?;
+            Ok(())
+        })
+    }
+}
+
+impl Wiring {
+    /// Hashes a new password. Who changes the own one must know the old one.
+    async fn prepare_password(
+        &self,
+        collection: &Collection,
+        principal: &Principal,
+        old: Option<&Record>,
+        write: &Write,
+    ) -> Result<Vec<(&'static str, Value)>> {
+        let Some(password) = write.input_text("password") else {
+            return Ok(Vec::new());
+        };
+        if let Some(old) = old
+            && principal.level() < Level::TenantAdmin
+        {
+            let known = Secret::new(write.input_text("oldPassword").unwrap_or_default());
+            let account = match AuthCollection::find(collection.name) {
+                Some(auth) => self.identity.account(auth, id(old.id())?).await?,
+                None => None,
+            };
+            let right = match &account {
+                Some(account) => self.identity.password_matches(account, &known).await?,
+                None => false,
+            };
+            if !right {
+                return Err(RecordError::field(
+                    "oldPassword",
+                    "validation_invalid_old_password",
+                    "Missing or invalid old password.",
+                ));
+            }
+        }
+        let hash = self.identity.hash_password(&Secret::new(password)).await?;
+        // A new token key ends every session of the record.
+        Ok(vec![
+            ("password_hash", hash.expose().into()),
+            ("token_key", self.identity.new_token_key().into()),
+        ])
+    }
+
+    fn check_address(&self, write: &Write) -> Result<()> {
+        let Some(address) = write.text("base_url").filter(|a| !a.is_empty()) else {
+            return Ok(());
+        };
+        cf_http::check_address(address, self.allow_private_upstreams)
+            .map_err(|sentence| RecordError::field("base_url", "validation_invalid_url", sentence))
+    }
+
+    /// The secret goes into the database sealed; what is read back is a mask.
+    fn seal_secret(&self, write: &mut Write) {
+        let Some(secret) = write.input_text("secret").filter(|s| !s.is_empty()) else {
+            return;
+        };
+        let secret = Secret::new(secret);
+        let row = format!("provider_keys/{}", write.id());
+        let sealed = self.sealer.seal(&secret, &row, &self.random);
+        write.set("secret_sealed", sealed.0);
+        write.set("secret_masked", secret.masked());
+    }
+
+    /// The budget of a new user: as sent, else the product's.
+    async fn open_users_budget(&self, tx: &mut Tx, write: &Write, actor: &str) -> Result<()> {
+        let plan = Plan::of(
+            tx,
+            write.text("product_id").unwrap_or_default(),
+            write.text("tenant_id").unwrap_or_default(),
+        )
+        .await?;
+        let limit = write.input_nanos("budget_total").unwrap_or(plan.budget);
+        let used = write.input_nanos("budget_used").unwrap_or_default();
+        if let Some(remaining) = write.input_nanos("budget_remaining")
+            && remaining != limit - used
+        {
+            return Err(RecordError::field(
+                "budget_remaining",
+                "validation_values_mismatch",
+                "budget_remaining is budget_total less budget_used; leave it out.",
+            ));
+        }
+        let resets_at = match write.input_text("budget_reset_date") {
+            Some(date) => Timestamp::parse(date),
+            None => plan.next_reset(&self.clock),
+        };
+        let account = NewAccount {
+            owner: id(write.id())?,
+            kind: AccountKind::User,
+            currency: plan.currency,
+            limit: Some(limit),
+            used,
+            period_days: plan.period_days,
+            resets_at,
+        };
+        self.open(tx, &account, actor).await
+    }
+
+    /// The key that comes with a new user: as sent (`litellm_api_key`), else
+    /// made; told in full in this one answer.
+    async fn issue_first_key(&self, tx: &mut Tx, write: &mut Write, actor: &str) -> Result<()> {
+        let given = write
+            .input_text("litellm_api_key")
+            .filter(|key| !key.is_empty())
+            .map(Secret::new);
+        let key = NewKey {
+            user_id: UserId(id(write.id())?),
+            tenant_id: write
+                .text("tenant_id")
+                .and_then(|t| TenantId::parse(t).ok()),
+            name: "default".into(),
+            models: Vec::new(),
+            expires: None,
+            key: given,
+        };
+        let issued = crate::provision::issue_key(
+            tx,
+            &self.clock,
+            &self.random,
+            &self.identity,
+            key,
+            None,
+            actor,
+        )
+        .await
+        .map_err(|error| key_error(&error))?;
+        tx.execute(
+            "update users set litellm_api_key = $1 where id = $2",
+            vec![issued.masked.into(), write.id().into()],
+        )
+        .await?;
+        write.answer("litellm_api_key", issued.key.expose());
+        Ok(())
+    }
+
+    async fn open_tenants_budget(&self, tx: &mut Tx, write: &Write, actor: &str) -> Result<()> {
+        let currency = write.text("currency").and_then(Currency::parse);
+        let account = NewAccount {
+            owner: id(write.id())?,
+            kind: AccountKind::Tenant,
+            currency: currency.unwrap_or(Currency::EUR),
+            limit: write.input_nanos("budget_total").filter(|l| l.0 > 0),
+            used: Nanos::ZERO,
+            period_days: PERIOD_DAYS,
+            resets_at: Some(self.clock.now().after(days(PERIOD_DAYS))),
+        };
+        self.open(tx, &account, actor).await
+    }
+
+    async fn update_user(
+        &self,
+        tx: &mut Tx,
+        old: &Record,
+        write: &mut Write,
+        actor: &str,
+    ) -> Result<()> {
+        let owner = id(old.id())?;
+        let product = write
+            .text("product_id")
+            .filter(|p| *p != old.text("product_id"))
+            .map(str::to_owned);
+        let tenant = write
+            .text("tenant_id")
+            .filter(|t| *t != old.text("tenant_id"))
+            .map(str::to_owned);
+        if let Some(tenant) = &tenant {
+            tx.execute(
+                "update api_keys set tenant_id = $1 where user_id = $2",
+                vec![tenant.into(), old.id().into()],
+            )
+            .await?;
+        }
+        // A newly assigned product brings its budget, unless another is sent with it.
+        if let Some(product) = product.filter(|p| !p.is_empty()) {
+            let tenant = tenant.as_deref().unwrap_or(old.text("tenant_id"));
+            let plan = Plan::of(tx, &product, tenant).await?;
+            let moved = tx
+                .execute(
+                    "update ledger_accounts set currency = $1, period_days = $2 where owner_id = $3 \
+                     and (currency = $1 or (posted_nanos = 0 and pending_nanos = 0))",
+                    vec![
+                        plan.currency.as_str().into(),
+                        plan.period_days.into(),
+                        owner.into(),
+                    ],
+                )
+                .await?;
+            if moved == 0 {
+                return Err(RecordError::field(
+                    "product_id",
+                    "validation_invalid_value",
+                    "This product has another currency than what was spent in this period; reset the \
+                     user's budget first.",
+                ));
+            }
+            if write.input_nanos("budget_total").is_none() {
+                self.set_limit(tx, old.id(), Some(plan.budget), actor)
+                    .await?;
+            }
+            if old.text("budget_reset_date").is_empty()
+                && let Some(next) = plan.next_reset(&self.clock)
+            {
+                set_reset_date(tx, owner, &next.to_date_text().to_string()).await?;
+            }
+        }
+        if let Some(limit) = write.input_nanos("budget_total") {
+            self.set_limit(tx, old.id(), Some(limit), actor).await?;
+        }
+        if let Some(date) = write.input_text("budget_reset_date") {
+            set_reset_date(tx, owner, date).await?;
+        }
+        if let Some(key) = write
+            .input_text("litellm_api_key")
+            .filter(|key| !key.is_empty() && *key != old.text("litellm_api_key"))
+            .map(str::to_owned)
+        {
+            let tenant = tenant.as_deref().unwrap_or(old.text("tenant_id"));
+            let new = NewKey {
+                user_id: UserId(owner),
+                tenant_id: TenantId::parse(tenant).ok(),
+                name: "default".into(),
+                models: Vec::new(),
+                expires: None,
+                key: Some(Secret::new(key)),
+            };
+            let issued = crate::provision::issue_key(
+                tx,
+                &self.clock,
+                &self.random,
+                &self.identity,
+                new,
+                None,
+                actor,
+            )
+            .await
+            .map_err(|error| key_error(&error))?;
+            tx.execute(
+                "update users set litellm_api_key = $1 where id = $2",
+                vec![issued.masked.into(), old.id().into()],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, tx: &mut Tx, account: &NewAccount, actor: &str) -> Result<()> {
+        open_account(tx, account, actor, &self.clock, &self.random).await?;
+        Ok(())
+    }
+
+    async fn set_limit(
+        &self,
+        tx: &mut Tx,
+        owner: &str,
+        limit: Option<Nanos>,
+        actor: &str,
+    ) -> Result<()> {
+        let owner = id(owner)?;
+        set_limit(
+            tx,
+            owner,
+            limit,
+            "limit set",
+            actor,
+            &self.clock,
+            &self.random,
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Whoever may no longer be signed in is no longer told of changes.
+    fn end_connections(&self, tx: &mut Tx, old: &Record, new: Option<&Record>) {
+        let ended = match new {
+            None => true,
+            Some(new) => ["status", "role", "tenant_id", "email"]
+                .iter()
+                .any(|field| old.get(field) != new.get(field)),
+        };
+        if ended && let Some(hub) = self.hub.get().cloned() {
+            let (collection, id) = (old.collection().name, old.id().to_owned());
+            tx.after_commit(move || hub.sign_out(collection, &id));
+        }
+    }
+}
+
+/// Budgets are kept in the currency of product or tenant: it stays while
+/// somebody's budget is in it.
+async fn keep_currency(scope: Scope<'_>, old: &Record, write: &Write) -> Result<()> {
+    let changes = write
+        .text("currency")
+        .is_some_and(|currency| currency != old.text("currency"));
+    if !changes {
+        return Ok(());
+    }
+    let users = match scope.collection.name {
+        "products" => "select 1 from users where product_id = $1 limit 1",
+        _ => "select 1 from users where tenant_id = $1 limit 1",
+    };
+    let used = scope.tx.query_opt(users, vec![old.id().into()]).await?;
+    if used.is_some() {
+        return Err(RecordError::field(
+            "currency",
+            "validation_invalid_value",
+            "The currency cannot change while users have budgets in it; make a new record instead.",
+        ));
+    }
+    if scope.collection.name == "tenants" {
+        scope
+            .tx
+            .execute(
+                "update ledger_accounts set currency = $1 where owner_id = $2",
+                vec![
+                    write.text("currency").unwrap_or_default().into(),
+                    old.id().into(),
+                ],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// What product and tenant say of a user's budget.
+struct Plan {
+    budget: Nanos,
+    currency: Currency,
+    period_days: i64,
+}
+
+impl Plan {
+    async fn of(tx: &mut Tx, product: &str, tenant: &str) -> Result<Self> {
+        let product = tx
+            .query_opt(
+                "select budget_included, currency, budget_period_days from products where id = $1",
+                vec![product.into()],
+            )
+            .await?;
+        if let Some(row) = product {
+            return Ok(Self {
+                budget: row.at(0)?,
+                currency: Currency::parse(&row.at::<String>(1)?).unwrap_or(Currency::EUR),
+                period_days: row.at(2)?,
+            });
+        }
+        let currency: Option<String> = tx
+            .query_opt(
+                "select currency from tenants where id = $1",
+                vec![tenant.into()],
+            )
+            .await?
+            .map(|row| row.at(0))
+            .transpose()?;
+        Ok(Self {
+            budget: Nanos::ZERO,
+            currency: currency
+                .and_then(|c| Currency::parse(&c))
+                .unwrap_or(Currency::EUR),
+            period_days: PERIOD_DAYS,
+        })
+    }
+
+    fn next_reset(&self, clock: &Clock) -> Option<Timestamp> {
+        (self.period_days > 0).then(|| clock.now().after(days(self.period_days)))
+    }
+}
+
+fn days(days: i64) -> Duration {
+    Duration::from_secs(u64::try_from(days).unwrap_or(0) * 86_400)
+}
+
+fn id(text: &str) -> Result<Id> {
+    Id::parse(text).map_err(|_| RecordError::not_found())
+}
+
+fn key_error(error: &cf_base::Error) -> RecordError {
+    RecordError::field(
+        "litellm_api_key",
+        if error.kind == cf_base::Kind::Conflict {
+            "validation_not_unique"
+        } else {
+            "validation_invalid_value"
+        },
+        error.message.clone(),
+    )
+}
+
+fn check_prices(write: &Write) -> Result<()> {
+    let Some(text) = write.text("prices") else {
+        return Ok(());
+    };
+    let json: Json = serde_json::from_str(text).unwrap_or(Json::Null);
+    OwnPrices::parse(&json)
+        .map(drop)
+        .map_err(|sentence| RecordError::field("prices", "validation_invalid_value", sentence))
+}
+
+/// Names that components have under the base domain.
+const RESERVED_SLUGS: &[&str] = &["api", "admin", "billing", "www"];
+
+fn check_slug(write: &Write) -> Result<()> {
+    match write.text("slug") {
+        Some(slug) if RESERVED_SLUGS.contains(&slug) => Err(RecordError::field(
+            "slug",
+            "validation_not_in_invalid",
+            "This name belongs to a component of the program; choose another.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What became different: `{"field": [before, after]}`; of a new or deleted
+/// record its fields. The audit trail itself hides what is secret.
+fn changes(old: Option<&Record>, new: Option<&Record>) -> Json {
+    const OF_ITSELF: &[&str] = &["collectionId", "collectionName", "created", "updated"];
+    let mut changes = Map::new();
+    match (old, new) {
+        (Some(old), Some(new)) => {
+            let before = old.to_json();
+            for (field, after) in new.to_json() {
+                let was = before.get(&field).cloned().unwrap_or(Json::Null);
+                if was != after && !OF_ITSELF.contains(&field.as_str()) {
+                    changes.insert(field, json!([was, after]));
+                }
+            }
+        }
+        (Some(record), None) | (None, Some(record)) => {
+            for (field, value) in record.to_json() {
+                if !OF_ITSELF.contains(&field.as_str()) {
+                    changes.insert(field, value);
+                }
+            }
+        }
+        (None, None) => {}
+    }
+    Json::Object(changes)
+}

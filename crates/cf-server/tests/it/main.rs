@@ -1,0 +1,14 @@
+//! The whole program through its real routes, on both databases: who does
+//! what, and what comes back.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod access;
+mod app;
+mod billing;
+mod hosts;
+mod keys;
+mod money;
+mod records;
+mod router;
+mod setup;
+mod sign_in;

@@ -1,0 +1,170 @@
+use serde_json::json;
+
+use crate::app::{PASSWORD, TestApp};
+
+#[tokio::test]
+async fn a_stranger_signs_up_where_the_tenant_allows_it_and_waits() {
+    for test in TestApp::each().await {
+        let body = json!({"email": "new@example.com", "password": PASSWORD,
+            "passwordConfirm": PASSWORD, "role": "admin", "status": "active", "budget_total": 1000,
+            "product_id": test.product, "tenant_id": test.tenant});
+        let sign_up = async || {
+            let guest = test.guest().at("app.localhost");
+            guest.post("/api/collections/users/records", &body).await
+        };
+        sign_up().await.expect(400);
+        test.root
+            .change("tenants", &test.tenant, &json!({"signup_enabled": true}))
+            .await
+            .expect(200);
+        let made = sign_up().await.expect(200).json();
+        let id = made["id"].as_str().unwrap();
+        let user = test.root.record("users", id).await.expect(200).json();
+        assert_eq!(user["role"], "user");
+        assert_eq!(user["status"], "pending");
+        assert_eq!(user["budget_total"], 0.0);
+        assert_eq!(user["product_id"], "");
+        // Approved with a product, the budget comes with it.
+        let approve = json!({"status": "active", "product_id": test.product});
+        let user = test
+            .root
+            .change("users", id, &approve)
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(user["budget_total"], 10.0, "{}", test.name);
+        assert_eq!(user["budget_reset_date"], "2026-02-09 12:00:00.000Z");
+        test.assert_settled().await;
+    }
+}
+
+#[tokio::test]
+async fn provider_secrets_are_written_and_never_read() {
+    for test in TestApp::each().await {
+        let list = test
+            .root
+            .get("/api/collections/provider_keys/records")
+            .await
+            .expect(200);
+        assert!(!list.text().contains("sk-provider-secret"));
+        assert_eq!(list.json()["items"][0]["secret"], "••••1234");
+        let id = list.json()["items"][0]["id"].as_str().unwrap().to_owned();
+        // Nothing sent, or the mask sent back, leaves the secret as it is.
+        for change in [
+            json!({"name": "New"}),
+            json!({"secret": "••••1234"}),
+            json!({"secret": ""}),
+        ] {
+            test.root
+                .change("provider_keys", &id, &change)
+                .await
+                .expect(200);
+            let alice = test
+                .user(&format!(
+                    "u{}",
+                    test.count("select count(*) from users").await
+                ))
+                .await;
+            alice.by_key().chat(json!({})).await.expect(200);
+            let last = test.upstream.received().pop().unwrap();
+            assert_eq!(
+                last.header("authorization"),
+                Some("Bearer sk-provider-secret-1234")
+            );
+        }
+        let clear = "select count(*) from provider_keys where secret_sealed like '%provider%'";
+        assert_eq!(test.count(clear).await, 0);
+        let audit = test
+            .root
+            .get("/api/collections/audit_logs/records?perPage=500")
+            .await
+            .expect(200);
+        for secret in ["sk-provider-secret", PASSWORD, "$argon2"] {
+            assert!(
+                !audit.text().contains(secret),
+                "{secret} is in the audit trail"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_change_of_an_administrator_is_written_down() {
+    for test in TestApp::each().await {
+        let boss = test.person("boss", "admin", &test.tenant).await;
+        let alice = test.user("alice").await;
+        boss.change("users", &alice.id, &json!({"status": "suspended"}))
+            .await
+            .expect(200);
+        let filter = format!("record_id='{}' %26%26 action='update'", alice.id);
+        let audit = test
+            .root
+            .get(&format!(
+                "/api/collections/audit_logs/records?filter={}",
+                filter.replace(' ', "%20")
+            ))
+            .await
+            .expect(200)
+            .json();
+        let entry = &audit["items"][0];
+        assert_eq!(entry["actor_email"], "boss@example.com", "{audit}");
+        assert_eq!(entry["changes"]["status"], json!(["active", "suspended"]));
+    }
+}
+
+#[tokio::test]
+async fn budget_fields_are_changed_through_the_ledger_only() {
+    for test in TestApp::each().await {
+        let alice = test.user("alice").await;
+        alice.by_key().chat(json!({})).await.expect(200);
+        let refused = test
+            .root
+            .change("users", &alice.id, &json!({"budget_used": 0}))
+            .await
+            .expect(400);
+        assert!(refused.json()["data"]["budget_used"].is_object());
+        let user = test
+            .root
+            .change("users", &alice.id, &json!({"budget_total": 20}))
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(user["budget_remaining"], 19.99998);
+        test.assert_settled().await;
+    }
+}
+
+#[tokio::test]
+async fn bad_input_is_a_clear_refusal() {
+    let test = TestApp::new().await;
+    let path = "/api/collections/products/records";
+    for (body, status) in [("{", 400), ("[]", 400), ("\"x\"", 400), ("{}", 400)] {
+        let answer = test.root.send_text("POST", path, body.into()).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}: {}", answer.text());
+        assert!(answer.json()["message"].is_string());
+    }
+    for query in [
+        "page=x",
+        "perPage=x",
+        "filter=(",
+        "sort=nope",
+        "filter=name='",
+    ] {
+        let answer = test.root.get(&format!("{path}?{query}")).await;
+        assert_eq!(answer.status.as_u16(), 400, "{query}: {}", answer.text());
+    }
+    for slug in ["api", "admin", "billing"] {
+        let body = json!({"name": "x", "slug": slug, "status": "active", "type": "customer"});
+        test.root
+            .post("/api/collections/tenants/records", &body)
+            .await
+            .expect(400);
+    }
+    let key = json!({"name": "x", "provider": "openai_compatible", "base_url": "not an address"});
+    let refused = test
+        .root
+        .post("/api/collections/provider_keys/records", &key)
+        .await
+        .expect(400);
+    assert!(refused.json()["data"]["base_url"].is_object());
+}

@@ -43,6 +43,10 @@ struct Streaming {
     ends_at: Instant,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the stream is boxed as a whole, one allocation a call"
+)]
 enum State {
     /// The provider is at work; the meter books whatever happens.
     Reading(Meter),

@@ -253,7 +253,7 @@ fn output_plan(request: &ChatRequest<'_>, model: &Model, candidates: &[Candidate
     let natural = candidates
         .iter()
         .map(|c| c.price.max_output_tokens)
-        .fold(Some(0), |most, limit| Some(most?.max(limit?)));
+        .try_fold(0, |most, limit| Some(limit?.max(most)));
     let record = model
         .max_output_tokens
         .into_iter()

@@ -16,6 +16,13 @@ import { Route as ResetPasswordRouteImport } from './routes/reset-password'
 import { Route as SetupRouteImport } from './routes/setup'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
 import { Route as AppFirstStepsRouteImport } from './routes/_app/first-steps'
+import { Route as AppKeysRouteImport } from './routes/_app/keys'
+import { Route as AppModelsRouteImport } from './routes/_app/models'
+import { Route as AppProductsRouteImport } from './routes/_app/products'
+import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
+import { Route as AppTenantsRouteImport } from './routes/_app/tenants'
+import { Route as AppUsersIndexRouteImport } from './routes/_app/users.index'
+import { Route as AppUsersIdRouteImport } from './routes/_app/users.$id'
 
 const AppRoute = AppRouteImport.update({
   id: '/_app',
@@ -51,6 +58,41 @@ const AppFirstStepsRoute = AppFirstStepsRouteImport.update({
   path: '/first-steps',
   getParentRoute: () => AppRoute,
 } as any)
+const AppKeysRoute = AppKeysRouteImport.update({
+  id: '/keys',
+  path: '/keys',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppModelsRoute = AppModelsRouteImport.update({
+  id: '/models',
+  path: '/models',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppProductsRoute = AppProductsRouteImport.update({
+  id: '/products',
+  path: '/products',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppProviderKeysRoute = AppProviderKeysRouteImport.update({
+  id: '/provider-keys',
+  path: '/provider-keys',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppTenantsRoute = AppTenantsRouteImport.update({
+  id: '/tenants',
+  path: '/tenants',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppUsersIndexRoute = AppUsersIndexRouteImport.update({
+  id: '/users/',
+  path: '/users/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppUsersIdRoute = AppUsersIdRouteImport.update({
+  id: '/users/$id',
+  path: '/users/$id',
+  getParentRoute: () => AppRoute,
+} as any)
 
 export interface FileRoutesByFullPath {
   '/': typeof AppIndexRoute
@@ -59,6 +101,13 @@ export interface FileRoutesByFullPath {
   '/reset-password': typeof ResetPasswordRoute
   '/setup': typeof SetupRoute
   '/first-steps': typeof AppFirstStepsRoute
+  '/keys': typeof AppKeysRoute
+  '/models': typeof AppModelsRoute
+  '/products': typeof AppProductsRoute
+  '/provider-keys': typeof AppProviderKeysRoute
+  '/tenants': typeof AppTenantsRoute
+  '/users/$id': typeof AppUsersIdRoute
+  '/users/': typeof AppUsersIndexRoute
 }
 export interface FileRoutesByTo {
   '/chat': typeof ChatRoute
@@ -66,7 +115,14 @@ export interface FileRoutesByTo {
   '/reset-password': typeof ResetPasswordRoute
   '/setup': typeof SetupRoute
   '/first-steps': typeof AppFirstStepsRoute
+  '/keys': typeof AppKeysRoute
+  '/models': typeof AppModelsRoute
+  '/products': typeof AppProductsRoute
+  '/provider-keys': typeof AppProviderKeysRoute
+  '/tenants': typeof AppTenantsRoute
   '/': typeof AppIndexRoute
+  '/users/$id': typeof AppUsersIdRoute
+  '/users': typeof AppUsersIndexRoute
 }
 export interface FileRoutesById {
   __root__: typeof rootRouteImport
@@ -76,14 +132,46 @@ export interface FileRoutesById {
   '/reset-password': typeof ResetPasswordRoute
   '/setup': typeof SetupRoute
   '/_app/first-steps': typeof AppFirstStepsRoute
+  '/_app/keys': typeof AppKeysRoute
+  '/_app/models': typeof AppModelsRoute
+  '/_app/products': typeof AppProductsRoute
+  '/_app/provider-keys': typeof AppProviderKeysRoute
+  '/_app/tenants': typeof AppTenantsRoute
   '/_app/': typeof AppIndexRoute
+  '/_app/users/$id': typeof AppUsersIdRoute
+  '/_app/users/': typeof AppUsersIndexRoute
 }
 export interface FileRouteTypes {
   fileRoutesByFullPath: FileRoutesByFullPath
   fullPaths:
-    '/' | '/chat' | '/login' | '/reset-password' | '/setup' | '/first-steps'
+    | '/'
+    | '/chat'
+    | '/login'
+    | '/reset-password'
+    | '/setup'
+    | '/first-steps'
+    | '/keys'
+    | '/models'
+    | '/products'
+    | '/provider-keys'
+    | '/tenants'
+    | '/users/$id'
+    | '/users/'
   fileRoutesByTo: FileRoutesByTo
-  to: '/chat' | '/login' | '/reset-password' | '/setup' | '/first-steps' | '/'
+  to:
+    | '/chat'
+    | '/login'
+    | '/reset-password'
+    | '/setup'
+    | '/first-steps'
+    | '/keys'
+    | '/models'
+    | '/products'
+    | '/provider-keys'
+    | '/tenants'
+    | '/'
+    | '/users/$id'
+    | '/users'
   id:
     | '__root__'
     | '/_app'
@@ -92,7 +180,14 @@ export interface FileRouteTypes {
     | '/reset-password'
     | '/setup'
     | '/_app/first-steps'
+    | '/_app/keys'
+    | '/_app/models'
+    | '/_app/products'
+    | '/_app/provider-keys'
+    | '/_app/tenants'
     | '/_app/'
+    | '/_app/users/$id'
+    | '/_app/users/'
   fileRoutesById: FileRoutesById
 }
 export interface RootRouteChildren {
@@ -154,17 +249,80 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppFirstStepsRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/keys': {
+      id: '/_app/keys'
+      path: '/keys'
+      fullPath: '/keys'
+      preLoaderRoute: typeof AppKeysRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/models': {
+      id: '/_app/models'
+      path: '/models'
+      fullPath: '/models'
+      preLoaderRoute: typeof AppModelsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/products': {
+      id: '/_app/products'
+      path: '/products'
+      fullPath: '/products'
+      preLoaderRoute: typeof AppProductsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/provider-keys': {
+      id: '/_app/provider-keys'
+      path: '/provider-keys'
+      fullPath: '/provider-keys'
+      preLoaderRoute: typeof AppProviderKeysRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/tenants': {
+      id: '/_app/tenants'
+      path: '/tenants'
+      fullPath: '/tenants'
+      preLoaderRoute: typeof AppTenantsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/users/': {
+      id: '/_app/users/'
+      path: '/users'
+      fullPath: '/users/'
+      preLoaderRoute: typeof AppUsersIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/users/$id': {
+      id: '/_app/users/$id'
+      path: '/users/$id'
+      fullPath: '/users/$id'
+      preLoaderRoute: typeof AppUsersIdRouteImport
+      parentRoute: typeof AppRoute
+    }
   }
 }
 
 interface AppRouteChildren {
   AppFirstStepsRoute: typeof AppFirstStepsRoute
+  AppKeysRoute: typeof AppKeysRoute
+  AppModelsRoute: typeof AppModelsRoute
+  AppProductsRoute: typeof AppProductsRoute
+  AppProviderKeysRoute: typeof AppProviderKeysRoute
+  AppTenantsRoute: typeof AppTenantsRoute
   AppIndexRoute: typeof AppIndexRoute
+  AppUsersIdRoute: typeof AppUsersIdRoute
+  AppUsersIndexRoute: typeof AppUsersIndexRoute
 }
 
 const AppRouteChildren: AppRouteChildren = {
   AppFirstStepsRoute: AppFirstStepsRoute,
+  AppKeysRoute: AppKeysRoute,
+  AppModelsRoute: AppModelsRoute,
+  AppProductsRoute: AppProductsRoute,
+  AppProviderKeysRoute: AppProviderKeysRoute,
+  AppTenantsRoute: AppTenantsRoute,
   AppIndexRoute: AppIndexRoute,
+  AppUsersIdRoute: AppUsersIdRoute,
+  AppUsersIndexRoute: AppUsersIndexRoute,
 }
 
 const AppRouteWithChildren = AppRoute._addFileChildren(AppRouteChildren)

@@ -1,6 +1,6 @@
 import { Button, Group } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
-import type { ReactNode } from 'react';
+import { Fragment, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { all, contains } from '../api/filter';
 import { useDeleteRecord, useRecord, useRecordList } from '../api/records';
@@ -33,13 +33,14 @@ export interface RecordPageProps<C extends CollectionName> {
   deleteText: (record: Collections[C]) => string;
   /** Further entries of a row's menu, between "Edit" and "Delete". */
   actions?: (record: Collections[C]) => RowAction[];
+  /** Draws the form; called as a function, so that a page may add to its properties without making a new component. */
   form: (props: { record?: Collections[C]; onClose: () => void }) => ReactNode;
   children?: ReactNode;
 }
 
 /** The page of a collection: search, table, "new", "edit", "delete". What is open is in the address. */
 export function RecordPage<C extends CollectionName>(props: RecordPageProps<C>) {
-  const { collection, columns, defaultSort, nameOf, form: Form } = props;
+  const { collection, columns, defaultSort, nameOf, form } = props;
   const { t } = useTranslation();
   const { search, set, setPage, setSort, openEdit, closeEdit } = useListSearch();
   const sort = search.sort ?? defaultSort;
@@ -100,9 +101,9 @@ export function RecordPage<C extends CollectionName>(props: RecordPageProps<C>) 
         filtered={filter !== ''}
         empty={<EmptyState title={props.empty} hint={props.emptyHint} />}
       />
-      {search.edit === 'new' && <Form onClose={closeEdit} />}
+      {search.edit === 'new' && form({ onClose: closeEdit })}
       {editing.data && search.edit === editing.data.id && (
-        <Form key={editing.data.id} record={editing.data} onClose={closeEdit} />
+        <Fragment key={editing.data.id}>{form({ record: editing.data, onClose: closeEdit })}</Fragment>
       )}
       {dialog}
     </>

@@ -24,7 +24,7 @@ function Models() {
       defaultSort="name"
       nameOf={(model) => model.name}
       deleteText={(model) => t('models.deleteText', { name: model.name })}
-      form={ModelForm}
+      form={(props) => <ModelForm {...props} />}
     />
   );
 }

@@ -25,7 +25,7 @@ function Products() {
       defaultSort="name"
       nameOf={(product) => product.name}
       deleteText={(product) => t('common.deleteText', { name: product.name })}
-      form={ProductForm}
+      form={(props) => <ProductForm {...props} />}
     />
   );
 }

@@ -25,7 +25,7 @@ function ProviderKeys() {
       defaultSort="name"
       nameOf={(key) => key.name}
       deleteText={(key) => t('providerKeys.deleteText', { name: key.name })}
-      form={ProviderKeyForm}
+      form={(props) => <ProviderKeyForm {...props} />}
     />
   );
 }

@@ -25,7 +25,7 @@ function Tenants() {
       defaultSort="name"
       nameOf={(tenant) => tenant.name}
       deleteText={(tenant) => t('tenants.deleteText', { name: tenant.name })}
-      form={TenantForm}
+      form={(props) => <TenantForm {...props} />}
     />
   );
 }

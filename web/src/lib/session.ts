@@ -13,12 +13,16 @@ export interface Session {
   record: UserRecord | null;
 }
 
-let cached: { record: unknown; session: Session | null } = { record: undefined, session: null };
+let cached: { text: string; session: Session | null } = { text: '', session: null };
 
-/** Who is signed in. The same object is returned until the record changes. */
+/**
+ * Who is signed in. The same object is returned until the record changes; the SDK's store reads
+ * the record from the browser's storage each time, so it is compared by content.
+ */
 export function getSession(): Session | null {
   const record = pb.authStore.isValid ? pb.authStore.record : null;
-  if (cached.record !== record) cached = { record, session: record && toSession(record) };
+  const text = record ? JSON.stringify(record) : '';
+  if (cached.text !== text) cached = { text, session: record && toSession(record) };
   return cached.session;
 }
 

@@ -67,7 +67,14 @@ export function FormDialog<V extends object>({
   const { t } = useTranslation();
   const submit = useFormSubmit(form, onSubmit);
   return (
-    <Modal opened onClose={onClose} title={title} size={size} closeOnClickOutside={false}>
+    <Modal
+      opened
+      onClose={onClose}
+      title={title}
+      size={size}
+      closeOnClickOutside={false}
+      closeButtonProps={{ 'aria-label': t('common.close') }}
+    >
       <form onSubmit={submit.onSubmit} noValidate>
         <Stack>
           {children}

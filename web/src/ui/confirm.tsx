@@ -28,7 +28,12 @@ export function useConfirm(): [(question: Question) => void, ReactNode] {
     setOpened(true);
   };
   const dialog = (
-    <Modal opened={opened} onClose={() => setOpened(false)} title={question?.title}>
+    <Modal
+      opened={opened}
+      onClose={() => setOpened(false)}
+      title={question?.title}
+      closeButtonProps={{ 'aria-label': t('common.close') }}
+    >
       <Stack>
         <Text size="sm" component="div">
           {question?.text}

@@ -1,4 +1,4 @@
-import { Button, Code, Modal, Stack, Text } from '@mantine/core';
+import { Button, Code, Group, Modal, Stack, Text } from '@mantine/core';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { contains } from '../../api/filter';
@@ -61,7 +61,9 @@ export function AuditPage() {
     <>
       <PageHeader title={t('audit.title')} lead={t('audit.lead')} />
       <Stack gap="md">
-        <SearchBox value={search.q ?? ''} label={t('audit.search')} onSearch={(q) => set({ q })} />
+        <Group>
+          <SearchBox value={search.q ?? ''} label={t('audit.search')} onSearch={(q) => set({ q })} />
+        </Group>
         <div>
           <DataTable
             label={t('audit.title')}
@@ -78,6 +80,7 @@ export function AuditPage() {
       <Modal
         opened={!!open}
         onClose={() => setOpen(null)}
+        closeButtonProps={{ 'aria-label': t('common.close') }}
         size="lg"
         title={
           open && t('audit.detailsTitle', { action: open.action, time: formatDateTime(open.created, locale) })

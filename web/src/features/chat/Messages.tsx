@@ -26,12 +26,15 @@ export function Messages({ messages, live, error, unanswered, onRetry }: Message
   const scroll = useRef<HTMLDivElement>(null);
   const follow = useRef(true);
   const count = messages.length;
+  const lastRole = messages.at(-1)?.role;
   const length = live?.text.length ?? -1;
   // biome-ignore lint/correctness/useExhaustiveDependencies: it is the growing text that moves the end
   useLayoutEffect(() => {
     const element = scroll.current;
+    // Whoever sends a message wants to see what comes of it, wherever they were reading.
+    if (lastRole === 'user' && length <= 0) follow.current = true;
     if (element && follow.current) element.scrollTop = element.scrollHeight;
-  }, [count, length, error]);
+  }, [count, length, lastRole, error]);
   const onScroll = () => {
     const element = scroll.current;
     if (element)

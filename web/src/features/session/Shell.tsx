@@ -2,10 +2,10 @@ import { AppShell, Badge, Burger, Button, Group, NavLink, ScrollArea, Stack, Tex
 import { useDisclosure } from '@mantine/hooks';
 import { IconLogout, IconMessage, IconUser } from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
+import { Link, Navigate, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import { infoQuery } from '../../api/info';
-import { signOut, useSignedIn } from '../../lib/session';
+import { signOut, useSession, useSignedIn } from '../../lib/session';
 import { mayOpen, NAV } from '../../nav';
 import { Brand } from '../../ui/Brand';
 import { EmptyState } from '../../ui/EmptyState';
@@ -16,8 +16,10 @@ import { SchemeToggle } from '../../ui/SchemeToggle';
 export function Shell() {
   const { t } = useTranslation();
   const [opened, { toggle, close }] = useDisclosure();
-  const session = useSignedIn();
+  const session = useSession();
   const path = useLocation({ select: (location) => location.pathname });
+  // Signed out here or in another tab.
+  if (!session) return <Navigate to="/login" />;
   return (
     <AppShell
       header={{ height: 56 }}
@@ -68,11 +70,21 @@ export function Shell() {
   );
 }
 
+function Version() {
+  const { t } = useTranslation();
+  const info = useQuery(infoQuery);
+  return (
+    <Text size="xs" c="dimmed" px="xs">
+      {info.data && t('common.version', { version: info.data.version })}
+    </Text>
+  );
+}
+
 function DemoBadge() {
   const { t } = useTranslation();
   const info = useQuery(infoQuery);
   return info.data?.demo ? (
-    <Badge variant="light" color="yellow" tt="none">
+    <Badge variant="light" color="yellow" tt="none" visibleFrom="xs" style={{ flexShrink: 0 }}>
       {t('common.demo')}
     </Badge>
   ) : null;
@@ -151,6 +163,7 @@ function Person({ onNavigate }: { onNavigate: () => void }) {
       >
         {t('common.signOut')}
       </Button>
+      <Version />
     </Stack>
   );
 }

@@ -1,18 +1,20 @@
-import { Group, Select, SimpleGrid, Stack, TextInput } from '@mantine/core';
+import { Button, Group, Select, SimpleGrid, Stack, TextInput } from '@mantine/core';
+import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useRecordList } from '../../api/records';
-import type { UsageGroup } from '../../api/types';
+import type { UsageGroup, UsageLogRecord } from '../../api/types';
 import { formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import { useListSearch } from '../../lib/listSearch';
 import { useSignedIn } from '../../lib/session';
-import { DataTable } from '../../ui/DataTable';
+import { type Column, DataTable } from '../../ui/DataTable';
 import { EmptyState } from '../../ui/EmptyState';
 import { PageHeader } from '../../ui/PageHeader';
 import { StatCard } from '../../ui/StatCard';
 import { useLiveUsage } from '../dashboard/live';
 import { OwnBudget } from '../dashboard/OwnOverview';
 import { Breakdown } from './Breakdown';
+import { CallDetails } from './CallDetails';
 import { Costs } from './Costs';
 import { useUsageColumns } from './columns';
 import { periodOf, usageFilter } from './filters';
@@ -29,6 +31,7 @@ export function UsagePage() {
   const locale = useLocale();
   const session = useSignedIn();
   const { search, set, setPage, setSort } = useListSearch();
+  const [open, setOpen] = useState<UsageLogRecord | null>(null);
   useLiveUsage();
   const own = session.role === 'user';
   const period = periodOf(search, new Date());
@@ -56,6 +59,17 @@ export function UsagePage() {
       ? ADMIN_GROUPS
       : TENANT_GROUPS;
   const group = groups.find((value) => value === search.group) ?? 'day';
+  const columns = useUsageColumns(!own);
+  const details: Column<UsageLogRecord> = {
+    key: 'details',
+    header: '',
+    align: 'right',
+    cell: (row) => (
+      <Button size="compact-sm" variant="subtle" onClick={() => setOpen(row)}>
+        {t('common.details')}
+      </Button>
+    ),
+  };
   return (
     <>
       <PageHeader title={t('usage.title')} />
@@ -123,7 +137,7 @@ export function UsagePage() {
         />
         <DataTable
           label={t('usage.title')}
-          columns={useUsageColumns(!own)}
+          columns={[...columns, details]}
           query={calls}
           sort={sort}
           onSort={setSort}
@@ -131,6 +145,7 @@ export function UsagePage() {
           empty={<EmptyState title={t('usage.empty')} hint={t('usage.emptyHint')} />}
         />
       </Stack>
+      <CallDetails call={open} onClose={() => setOpen(null)} />
     </>
   );
 }

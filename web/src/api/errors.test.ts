@@ -1,0 +1,57 @@
+import i18next, { type TFunction } from 'i18next';
+import { ClientResponseError } from 'pocketbase';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { en } from '../locales/en';
+import { errorMessage, fieldErrors, RouterError } from './errors';
+
+let t: TFunction;
+beforeAll(async () => {
+  t = await i18next
+    .createInstance()
+    .init({ lng: 'en', resources: { en: { translation: en } }, interpolation: { escapeValue: false } });
+});
+
+const refused = (status: number, response: Record<string, unknown>) =>
+  new ClientResponseError({ status, response });
+
+describe('errorMessage', () => {
+  it.each([
+    [new RouterError(403, 'budget_exceeded', 'Budget exceeded: …'), en.error.budget_exceeded],
+    [new RouterError(429, 'rate_limit_exceeded', '', 7), 'Too many requests. Please try again in 7 seconds.'],
+    [new RouterError(401, 'other', ''), en.error.signed_out],
+    [new RouterError(400, 'odd', 'Said by the server.'), 'Said by the server.'],
+    [refused(0, {}), en.error.network],
+    [refused(403, { message: 'Your account is pending approval.' }), en.error.user_pending],
+    [refused(403, { message: 'Your account is suspended.' }), en.error.user_suspended],
+    [refused(403, { message: 'The tenant is suspended.' }), en.error.tenant_suspended],
+    [refused(403, { message: 'x', data: { code: 'user_pending' } }), en.error.user_pending],
+    [refused(403, {}), en.error.forbidden],
+    [refused(400, { message: 'Said by the server.', data: {} }), 'Said by the server.'],
+    [
+      refused(400, { message: 'x', data: { slug: { code: 'validation_not_unique', message: 'y' } } }),
+      en.error.fields,
+    ],
+    [refused(429, { message: 'x' }), en.error.rate_limited],
+    [new TypeError('Failed to fetch'), en.error.network],
+    [undefined, en.error.unknown],
+  ])('%o', (error, sentence) => {
+    expect(errorMessage(error, t)).toBe(sentence);
+  });
+});
+
+describe('fieldErrors', () => {
+  it('translates known codes and passes on the server’s own sentences', () => {
+    const error = refused(400, {
+      data: {
+        slug: { code: 'validation_not_unique', message: 'Value must be unique.' },
+        rate: { code: 'odd', message: 'Too high.' },
+        junk: 'x',
+      },
+    });
+    expect(fieldErrors(error, t)).toEqual({ slug: en.fieldError.validation_not_unique, rate: 'Too high.' });
+  });
+
+  it('finds nothing in other errors', () => {
+    expect(fieldErrors(new Error('x'), t)).toEqual({});
+  });
+});

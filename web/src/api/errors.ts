@@ -1,0 +1,113 @@
+import type { TFunction } from 'i18next';
+import { ClientResponseError } from 'pocketbase';
+
+/** A refusal by `/v1`, in OpenAI's shape. */
+export class RouterError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly retryAfterSeconds?: number,
+  ) {
+    super(message);
+  }
+}
+
+const KNOWN_CODES = [
+  'budget_exceeded',
+  'user_pending',
+  'user_suspended',
+  'tenant_suspended',
+  'model_not_allowed',
+  'model_not_found',
+  'rate_limit_exceeded',
+  'rate_limited',
+  'invalid_api_key',
+] as const;
+type KnownCode = (typeof KNOWN_CODES)[number];
+
+const KNOWN_FIELD_CODES = [
+  'validation_required',
+  'validation_not_unique',
+  'validation_invalid_email',
+  'validation_is_email',
+  'validation_invalid_value',
+  'validation_values_mismatch',
+  'validation_missing_rel_records',
+  'validation_invalid_url',
+  'validation_is_url',
+] as const;
+type KnownFieldCode = (typeof KNOWN_FIELD_CODES)[number];
+
+function isKnown<T extends string>(list: readonly T[], value: unknown): value is T {
+  return typeof value === 'string' && (list as readonly string[]).includes(value);
+}
+
+/** The code by which the server names a refusal, wherever its answer carries it. */
+function codeOf(error: unknown): string | undefined {
+  if (error instanceof RouterError) return error.code;
+  if (error instanceof ClientResponseError) {
+    const { code, data, error: nested } = error.response as Record<string, unknown>;
+    const places = [
+      code,
+      (data as Record<string, unknown> | undefined)?.code,
+      (nested as Record<string, unknown> | undefined)?.code,
+    ];
+    return places.find((place): place is string => typeof place === 'string');
+  }
+  return undefined;
+}
+
+/** Sign-in is refused with a sentence; these two cases deserve one in the person's own language. */
+function codeFromSentence(message: string): KnownCode | undefined {
+  if (/\b(pending|approval|approved)\b/i.test(message)) return 'user_pending';
+  if (/\btenant\b.*\bsuspended\b/i.test(message)) return 'tenant_suspended';
+  if (/\bsuspended\b/i.test(message)) return 'user_suspended';
+  return undefined;
+}
+
+/** One sentence that says what went wrong and, where it can, what to do. */
+export function errorMessage(error: unknown, t: TFunction): string {
+  const code = codeOf(error);
+  if (isKnown(KNOWN_CODES, code)) {
+    if (code === 'rate_limit_exceeded' && error instanceof RouterError && error.retryAfterSeconds) {
+      return t('error.rate_limit_wait', { seconds: error.retryAfterSeconds });
+    }
+    return t(`error.${code}`);
+  }
+  if (error instanceof ClientResponseError) {
+    if (error.status === 0) return t('error.network');
+    const message = error.response?.message as string | undefined;
+    const recognised = error.status === 403 && message ? codeFromSentence(message) : undefined;
+    if (recognised) return t(`error.${recognised}`);
+    if (Object.keys(fieldErrors(error, t)).length > 0) return t('error.fields');
+    if (error.status === 401) return t('error.signed_out');
+    if (error.status === 404) return t('error.not_found');
+    if (error.status === 413) return t('error.too_large');
+    if (error.status === 429) return t('error.rate_limited');
+    if (error.status >= 500) return t('error.server', { message: message || String(error.status) });
+    return message || (error.status === 403 ? t('error.forbidden') : t('error.unknown'));
+  }
+  if (error instanceof RouterError) {
+    if (error.status === 401) return t('error.signed_out');
+    if (error.status >= 500) return t('error.provider', { message: error.message });
+    return error.message || t('error.unknown');
+  }
+  if (error instanceof TypeError) return t('error.network');
+  return error instanceof Error && error.message ? error.message : t('error.unknown');
+}
+
+/** The server's complaints by field, in the person's language where the code is a known one. */
+export function fieldErrors(error: unknown, t: TFunction): Record<string, string> {
+  if (!(error instanceof ClientResponseError)) return {};
+  const data = error.response?.data as Record<string, unknown> | undefined;
+  const result: Record<string, string> = {};
+  for (const [field, value] of Object.entries(data ?? {})) {
+    const complaint = value as { code?: string; message?: string } | null;
+    if (!complaint || typeof complaint !== 'object' || (!complaint.message && !complaint.code)) continue;
+    result[field] = isKnown<KnownFieldCode>(KNOWN_FIELD_CODES, complaint.code)
+      ? t(`fieldError.${complaint.code}`)
+      : (complaint.message ?? t('fieldError.validation_invalid_value'));
+  }
+  return result;
+}

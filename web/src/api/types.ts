@@ -1,0 +1,226 @@
+// The records and answers of the server, by hand until they are generated from its OpenAPI document.
+
+export type Role = 'user' | 'tenant_admin' | 'admin';
+export type UserStatus = 'pending' | 'active' | 'suspended';
+
+export interface BaseRecord {
+  id: string;
+  collectionName?: string;
+  created: string;
+  updated?: string;
+}
+
+export interface UserRecord extends BaseRecord {
+  email: string;
+  name: string;
+  role: Role;
+  status: UserStatus;
+  tenant_id: string;
+  product_id: string;
+  budget_total: number;
+  budget_used: number;
+  budget_remaining: number;
+  budget_currency: string;
+  budget_reset_date: string;
+  litellm_api_key: string;
+  expand?: { tenant_id?: TenantRecord; product_id?: ProductRecord };
+}
+
+export interface CreatedUser extends UserRecord {
+  /** Only in the answer to the call that made the user. */
+  password?: string;
+}
+
+export type TenantType = 'internal' | 'customer' | 'demo';
+export type TenantStatus = 'active' | 'suspended' | 'archived';
+
+export interface TenantRecord extends BaseRecord {
+  name: string;
+  slug: string;
+  domain: string;
+  type: TenantType;
+  status: TenantStatus;
+  signup_enabled: boolean;
+  budget_total: number;
+  budget_used: number;
+  currency: string;
+  time_zone: string;
+  locale: string;
+  chat: string;
+  regions: string[] | null;
+}
+
+export interface ProductRecord extends BaseRecord {
+  name: string;
+  description: string;
+  price: number;
+  currency: string;
+  budget_included: number;
+  models: string[] | null;
+  features: string[] | null;
+  rate_limit: number;
+  tokens_per_minute: number;
+  parallel_requests: number;
+  budget_period_days: number;
+  margin: number;
+  active: boolean;
+}
+
+export interface ProviderKeyRecord extends BaseRecord {
+  name: string;
+  provider: string;
+  base_url: string;
+  region: string;
+  /** Read back masked (`••••abcd`). */
+  secret: string;
+  settings: Record<string, string> | null;
+  tenant_id: string;
+  active: boolean;
+}
+
+export interface Deployment {
+  provider_key: string;
+  model: string;
+  weight: number;
+  order: number;
+}
+
+export type PriceName = 'input' | 'output' | 'cached_input' | 'cache_write';
+
+export interface ModelRecord extends BaseRecord {
+  name: string;
+  deployments: Deployment[] | null;
+  fallbacks: string[] | null;
+  prices: Record<string, unknown> | null;
+  max_output_tokens: number;
+  context_window: number;
+  tenant_id: string;
+  active: boolean;
+}
+
+export interface ApiKeyRecord extends BaseRecord {
+  name: string;
+  user_id: string;
+  tenant_id: string;
+  prefix: string;
+  last4: string;
+  models: string[] | null;
+  budget_total: number;
+  budget_used: number;
+  expires: string;
+  status: 'active' | 'revoked';
+  last_used: string;
+}
+
+export interface CreatedApiKey extends ApiKeyRecord {
+  key: string;
+}
+
+export type UsageStatus = 'ok' | 'error' | 'cancelled' | 'expired';
+
+export interface UsageLogRecord extends BaseRecord {
+  user_id: string;
+  tenant_id: string;
+  key_id: string;
+  model: string;
+  model_used: string;
+  provider: string;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cached_tokens: number;
+  cache_write_tokens: number;
+  reasoning_tokens: number;
+  cost: number;
+  currency: string;
+  exchange_rate: number;
+  exchange_rate_date: string;
+  price_version: string;
+  status: UsageStatus;
+  estimated: boolean;
+  latency_ms: number;
+  time_to_first_token_ms: number;
+  request_id: string;
+  expand?: { user_id?: Pick<UserRecord, 'id' | 'email' | 'name'> };
+}
+
+export interface LedgerEntryRecord extends BaseRecord {
+  kind: string;
+  user_id: string;
+  key_id: string;
+  tenant_id: string;
+  currency: string;
+  posted: number;
+  pending: number;
+  request_id: string;
+  note: string;
+  actor: string;
+}
+
+export interface AuditLogRecord extends BaseRecord {
+  actor_id: string;
+  actor_email: string;
+  action: string;
+  collection: string;
+  record_id: string;
+  tenant_id: string;
+  changes: unknown;
+}
+
+export interface ExchangeRateRecord extends BaseRecord {
+  base: string;
+  quote: string;
+  rate: number;
+  date: string;
+  source: string;
+}
+
+export interface ServerInfo {
+  version: string;
+  component: 'portal' | 'chat';
+  demo: boolean;
+  setup_required: boolean;
+  tenant: { id: string; name: string; slug: string; signup_enabled: boolean; locale: string } | null;
+  base_domain?: string;
+  public_url_hint?: string;
+}
+
+export interface ProviderInfo {
+  provider: string;
+  label: string;
+  base_url: string;
+  needs_base_url: boolean;
+  needs_secret: boolean;
+  needs_region: boolean;
+  supported: boolean;
+  settings: { name: string; label: string }[];
+}
+
+export type UsageGroup = 'day' | 'user' | 'tenant' | 'model' | 'provider';
+
+export interface UsageSum {
+  requests: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cost: number;
+  currency: string;
+}
+
+export interface UsageSummary {
+  items: (UsageSum & { key: string; label: string })[];
+  total: UsageSum;
+}
+
+export interface Collections {
+  users: UserRecord;
+  tenants: TenantRecord;
+  products: ProductRecord;
+  provider_keys: ProviderKeyRecord;
+  models: ModelRecord;
+  api_keys: ApiKeyRecord;
+  usage_logs: UsageLogRecord;
+  ledger_entries: LedgerEntryRecord;
+  audit_logs: AuditLogRecord;
+  exchange_rates: ExchangeRateRecord;
+}
+
+export type CollectionName = keyof Collections;

@@ -1,0 +1,108 @@
+import { Alert, Anchor, Button, SimpleGrid, Stack } from '@mantine/core';
+import { IconAlertTriangle } from '@tabler/icons-react';
+import { Link } from '@tanstack/react-router';
+import { useTranslation } from 'react-i18next';
+import { useCount } from '../../api/records';
+import { formatCompact, formatNumber, isoDay } from '../../lib/format';
+import { useLocale } from '../../lib/i18n';
+import { useSignedIn } from '../../lib/session';
+import { PageHeader } from '../../ui/PageHeader';
+import { StatCard } from '../../ui/StatCard';
+import { StepList, useSteps } from '../first-steps/StepList';
+import { Costs } from '../usage/Costs';
+import { useUsageSummary } from '../usage/queries';
+import { addUp } from '../usage/sums';
+import { LatestCalls } from './LatestCalls';
+import { useLiveUsage } from './live';
+import { Ranking } from './Ranking';
+import { CHART_DAYS, SpendChart } from './SpendChart';
+
+export function AdminDashboard() {
+  const { t } = useTranslation();
+  const locale = useLocale();
+  useLiveUsage();
+  const to = isoDay(new Date());
+  const from = isoDay(new Date(), CHART_DAYS - 1);
+  const today = useUsageSummary({ group: 'user', from: to, to });
+  const days = useUsageSummary({ group: 'day', from, to });
+  const users = useUsageSummary({ group: 'user', from, to });
+  const models = useUsageSummary({ group: 'model', from, to });
+  const totals = addUp(today.data?.items ?? []);
+  const activeUsers = new Set(today.data?.items.map((item) => item.key)).size;
+  return (
+    <>
+      <PageHeader title={t('dashboard.title')} />
+      <Stack gap="lg">
+        <Notices />
+        <SimpleGrid cols={{ base: 2, md: 4 }}>
+          <StatCard
+            label={t('dashboard.spendToday')}
+            value={<Costs totals={totals} />}
+            loading={today.isPending}
+          />
+          <StatCard
+            label={t('dashboard.requestsToday')}
+            value={formatNumber(totals.requests, locale)}
+            loading={today.isPending}
+          />
+          <StatCard
+            label={t('dashboard.tokensToday')}
+            value={formatCompact(totals.promptTokens + totals.completionTokens, locale)}
+            loading={today.isPending}
+          />
+          <StatCard
+            label={t('dashboard.activeUsersToday')}
+            value={formatNumber(activeUsers, locale)}
+            loading={today.isPending}
+          />
+        </SimpleGrid>
+        <SpendChart title={t('dashboard.spend30')} summary={days.data} />
+        <SimpleGrid cols={{ base: 1, md: 2 }}>
+          <Ranking title={t('dashboard.topUsers')} summary={users.data} />
+          <Ranking title={t('dashboard.topModels')} summary={models.data} />
+        </SimpleGrid>
+        <LatestCalls title={t('dashboard.latest')} note={t('dashboard.live')} withUser />
+      </Stack>
+    </>
+  );
+}
+
+/** What an administrator should do something about. */
+function Notices() {
+  const { t } = useTranslation();
+  const session = useSignedIn();
+  const admin = session.role === 'admin';
+  const placeholders = useCount('exchange_rates', "source ~ 'placeholder%'", admin);
+  const pending = useCount('users', "status = 'pending'");
+  const steps = useSteps(admin);
+  return (
+    <>
+      {admin && steps.loaded && (!steps.done.providerKey || !steps.done.model) && <StepList />}
+      {!!pending.data && (
+        <Alert
+          color="yellow"
+          icon={<IconAlertTriangle aria-hidden />}
+          title={t('users.pendingCount', { count: pending.data })}
+        >
+          <Button
+            component={Link}
+            to="/users"
+            search={{ status: 'pending' } as never}
+            size="xs"
+            variant="default"
+          >
+            {t('users.showPending')}
+          </Button>
+        </Alert>
+      )}
+      {!!placeholders.data && (
+        <Alert color="yellow" icon={<IconAlertTriangle aria-hidden />}>
+          {t('dashboard.placeholderRates')}{' '}
+          <Anchor component={Link} to="/exchange-rates" size="sm">
+            {t('dashboard.placeholderAction')}
+          </Anchor>
+        </Alert>
+      )}
+    </>
+  );
+}

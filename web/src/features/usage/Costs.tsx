@@ -1,0 +1,12 @@
+import { Money } from '../../ui/Money';
+import type { Totals } from './sums';
+
+/** The cost in each currency that occurs, one below the other. */
+export function Costs({ totals }: { totals: Totals }) {
+  if (totals.costs.length === 0) return <Money value={0} />;
+  return totals.costs.map(({ currency, cost }) => (
+    <div key={currency}>
+      <Money value={cost} currency={currency} />
+    </div>
+  ));
+}

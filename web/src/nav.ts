@@ -1,0 +1,62 @@
+import {
+  type Icon,
+  IconBook,
+  IconBuilding,
+  IconCash,
+  IconChartBar,
+  IconCpu,
+  IconKey,
+  IconLayoutDashboard,
+  IconPackage,
+  IconPlugConnected,
+  IconUsers,
+} from '@tabler/icons-react';
+import type { Role } from './api/types';
+
+type NavLabel =
+  | 'dashboard'
+  | 'users'
+  | 'tenants'
+  | 'products'
+  | 'providerKeys'
+  | 'models'
+  | 'keys'
+  | 'usage'
+  | 'exchangeRates'
+  | 'audit'
+  | 'account'
+  | 'firstSteps';
+interface NavItem {
+  to: string;
+  label: NavLabel;
+  icon?: Icon;
+  roles: readonly Role[];
+}
+
+const EVERYONE = ['user', 'tenant_admin', 'admin'] as const;
+const TENANT = ['tenant_admin', 'admin'] as const;
+const ADMIN = ['admin'] as const;
+
+/** The pages and who may see them. Those without an icon are not in the navigation. */
+export const NAV: NavItem[] = [
+  { to: '/', label: 'dashboard', icon: IconLayoutDashboard, roles: EVERYONE },
+  { to: '/users', label: 'users', icon: IconUsers, roles: TENANT },
+  { to: '/tenants', label: 'tenants', icon: IconBuilding, roles: ADMIN },
+  { to: '/products', label: 'products', icon: IconPackage, roles: ADMIN },
+  { to: '/provider-keys', label: 'providerKeys', icon: IconPlugConnected, roles: ADMIN },
+  { to: '/models', label: 'models', icon: IconCpu, roles: ADMIN },
+  { to: '/keys', label: 'keys', icon: IconKey, roles: EVERYONE },
+  { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
+  { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
+  { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },
+  { to: '/account', label: 'account', roles: EVERYONE },
+  { to: '/first-steps', label: 'firstSteps', roles: ADMIN },
+];
+
+/** Whether a role may open a path; unknown paths are left to the router. */
+export function mayOpen(path: string, role: Role): boolean {
+  const item = NAV.find(
+    (entry) => path === entry.to || (entry.to !== '/' && path.startsWith(`${entry.to}/`)),
+  );
+  return !item || item.roles.includes(role);
+}

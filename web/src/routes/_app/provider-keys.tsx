@@ -1,0 +1,31 @@
+import { createFileRoute } from '@tanstack/react-router';
+import { useTranslation } from 'react-i18next';
+import { useProviderKeyColumns } from '../../features/provider-keys/columns';
+import { ProviderKeyForm } from '../../features/provider-keys/form';
+import { parseListSearch } from '../../lib/listSearch';
+import { RecordPage } from '../../ui/RecordPage';
+
+export const Route = createFileRoute('/_app/provider-keys')({
+  validateSearch: parseListSearch,
+  component: ProviderKeys,
+});
+
+function ProviderKeys() {
+  const { t } = useTranslation();
+  const columns = useProviderKeyColumns();
+  return (
+    <RecordPage
+      collection="provider_keys"
+      title={t('providerKeys.title')}
+      newLabel={t('providerKeys.new')}
+      empty={t('providerKeys.empty')}
+      emptyHint={t('providerKeys.emptyHint')}
+      columns={columns}
+      searchFields={['name', 'provider', 'base_url']}
+      defaultSort="name"
+      nameOf={(key) => key.name}
+      deleteText={(key) => t('providerKeys.deleteText', { name: key.name })}
+      form={(props) => <ProviderKeyForm {...props} />}
+    />
+  );
+}

@@ -21,6 +21,8 @@ const CONNECTIONS: &[u32] = &[1, 32];
 const PATH: &str = "/v1/chat/completions";
 /// In euros; far more than the fastest machine spends in the longest run.
 const BUDGET: u32 = 1_000_000;
+const LOAD_LIMIT: Duration = Duration::from_secs(120);
+const VERIFY_LIMIT: Duration = Duration::from_secs(600);
 
 struct Settings {
     seconds: u32,
@@ -257,11 +259,10 @@ impl Ours {
             bail!("{answered} requests were answered, but {logged} are logged");
         }
         let mut verify = Command::new(workspace.server_binary());
-        process::read(
-            verify
-                .args(["ledger", "verify", "--data-dir"])
-                .arg(data_dir),
-        )?;
+        verify
+            .args(["ledger", "verify", "--data-dir"])
+            .arg(data_dir);
+        process::read(workspace, &mut verify, VERIFY_LIMIT)?;
         println!(
             "Books: {logged} usage logs for {answered} answered requests, and `ledger verify` agrees.\n"
         );
@@ -332,7 +333,7 @@ fn load(
             "--body-file",
         ])
         .arg(&case.body);
-    let result: Value = serde_json::from_str(&process::read(&mut command)?)?;
+    let result: Value = serde_json::from_str(&process::read(workspace, &mut command, LOAD_LIMIT)?)?;
     if result["errors"] != 0 {
         bail!(
             "{}, {connections} connections: {} errors, the first: {}",

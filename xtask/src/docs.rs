@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -74,6 +75,8 @@ fn documents(root: &Path) -> Result<Vec<PathBuf>> {
     }
     Ok(files)
 }
+
+const HELP_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Program {
@@ -174,9 +177,11 @@ fn verify(workspace: &Workspace, call: &Call) -> Result<()> {
         }
         // `--help` wins over whatever else is wrong, except over a command that does not exist.
         Program::Server => process::read(
+            workspace,
             Command::new(workspace.server_binary())
                 .args(&call.words)
                 .arg("--help"),
+            HELP_LIMIT,
         )?,
     };
     for option in &call.options {

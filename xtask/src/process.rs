@@ -1,11 +1,12 @@
 //! Running other programs: in the foreground with a limit, or in the background under a guard.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -67,17 +68,39 @@ fn run_counting(
 }
 
 /// Runs a program quietly and returns what it printed; on failure its error output is in the message.
-pub fn read(command: &mut Command) -> Result<String> {
+pub fn read(workspace: &Workspace, command: &mut Command, limit: Duration) -> Result<String> {
     let shown = shown(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("starting `{shown}`"))?;
-    if !output.status.success() {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        bail!("`{shown}` failed ({}): {}", output.status, errors.trim());
+    let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let output = read_in_background(
+        child
+            .stdout
+            .take()
+            .context("the child has no standard output")?,
+    );
+    let errors = read_in_background(
+        child
+            .stderr
+            .take()
+            .context("the child has no standard error")?,
+    );
+    let status = wait_for_end(workspace, &mut child, limit, &shown)?;
+    let text = |reader: JoinHandle<Vec<u8>>| {
+        String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
+    };
+    let (output, errors) = (text(output), text(errors));
+    if !status.success() {
+        bail!("`{shown}` failed ({status}): {}", errors.trim());
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(output)
+}
+
+fn read_in_background(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What could be read before an error is still worth showing.
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
 }
 
 /// The first of these programs that is on the PATH.
@@ -160,37 +183,11 @@ impl Background {
             .join("\n");
         format!("; the end of {}:\n{last}", path.display())
     }
-
-    fn stop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(None)) {
-            return;
-        }
-        // `kill` is built into the shell everywhere; the program of that name is not installed everywhere.
-        let kill = format!("kill -{} {}", self.stop_signal, self.child.id());
-        let asked = Command::new("sh")
-            .args(["-c", &kill])
-            .status()
-            .is_ok_and(|status| status.success());
-        let deadline = Instant::now() + if asked { self.grace } else { Duration::ZERO };
-        while Instant::now() < deadline {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(POLL);
-        }
-        eprintln!(
-            "xtask: {} did not end within {} s and is killed",
-            self.name,
-            self.grace.as_secs()
-        );
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        self.stop();
+        end(&mut self.child, self.name, self.stop_signal, self.grace);
     }
 }
 
@@ -200,6 +197,32 @@ fn spawn(command: &mut Command) -> Result<Child> {
         .stdin(Stdio::null())
         .spawn()
         .with_context(|| format!("starting `{shown}`"))
+}
+
+/// Asks a child to end, and kills it when it takes too long.
+fn end(child: &mut Child, name: &str, signal: &str, grace: Duration) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
+    }
+    // `kill` is built into the shell everywhere; the program of that name is not installed everywhere.
+    let kill = format!("kill -{signal} {}", child.id());
+    let asked = Command::new("sh")
+        .args(["-c", &kill])
+        .status()
+        .is_ok_and(|status| status.success());
+    let deadline = Instant::now() + if asked { grace } else { Duration::ZERO };
+    while Instant::now() < deadline {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(POLL);
+    }
+    eprintln!(
+        "xtask: {name} did not end within {} s and is killed",
+        grace.as_secs()
+    );
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 fn wait_for_end(
@@ -216,8 +239,7 @@ fn wait_for_end(
         }
         let late = start.elapsed() > limit;
         if late || workspace.stop_requested() {
-            let _ = child.kill();
-            let _ = child.wait();
+            end(child, shown, "TERM", Duration::from_secs(5));
             workspace.check_stop()?;
             bail!("`{shown}` did not end within {} s", limit.as_secs());
         }

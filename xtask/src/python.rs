@@ -56,8 +56,12 @@ fn create(workspace: &Workspace, system: &Path, folder: &Path) -> Result<()> {
         command
     };
     // Debian splits `venv` off; without the package the module exists, but fails.
-    let has_venv =
-        process::read(Command::new(system).args(["-c", "import venv, ensurepip"])).is_ok();
+    let has_venv = process::read(
+        workspace,
+        Command::new(system).args(["-c", "import venv, ensurepip"]),
+        LIMIT,
+    )
+    .is_ok();
     if !has_venv {
         apt::install(workspace, &["python3-venv"], "Python's venv module")?;
     }

@@ -98,12 +98,14 @@ struct Session<'a> {
     workspace: &'a Workspace,
     /// Started by the first client step, ended before the browser needs the machine's two cores.
     stack: Option<Stack>,
+    /// Set by a step that could not check anything: it is not counted, and the summary says so.
+    skipped: bool,
 }
 
 struct Report {
     title: &'static str,
     seconds: f64,
-    ok: bool,
+    outcome: &'static str,
 }
 
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
@@ -126,6 +128,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut session = Session {
         workspace,
         stack: None,
+        skipped: false,
     };
     let mut reports = Vec::new();
     let mut tally = Tally::default();
@@ -133,18 +136,24 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     for step in STEPS.iter().filter(asked) {
         println!("\n=== {} ===", step.title);
         let start = Instant::now();
+        session.skipped = false;
         let (mut counted, result) = (step.run)(&mut session);
         // A failed step that reported no failed test is one failure; a step without tests is one check.
         match &result {
             Err(_) if counted.failed == 0 => counted.failed = 1,
-            Ok(()) if counted == Tally::default() => counted.passed = 1,
+            Ok(()) if counted == Tally::default() && !session.skipped => counted.passed = 1,
             _ => {}
         }
         tally.add(counted);
+        let outcome = match &result {
+            Err(_) => "FAILED",
+            Ok(()) if session.skipped => "skipped",
+            Ok(()) => "ok",
+        };
         reports.push(Report {
             title: step.title,
             seconds: start.elapsed().as_secs_f64(),
-            ok: result.is_ok(),
+            outcome,
         });
         if let Err(error) = result {
             failure = Some(error.context(format!("the step `{}` failed", step.title)));
@@ -163,8 +172,10 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 fn print_summary(reports: &[Report], tally: Tally, failure: Option<&anyhow::Error>) {
     println!("\n=== summary ===");
     for report in reports {
-        let outcome = if report.ok { "ok" } else { "FAILED" };
-        println!("{:<24} {:>8.1} s  {outcome}", report.title, report.seconds);
+        println!(
+            "{:<24} {:>8.1} s  {}",
+            report.title, report.seconds, report.outcome
+        );
     }
     if let Some(error) = failure {
         println!("\n{error:#}\n");
@@ -188,6 +199,7 @@ impl Session<'_> {
 
     fn cargo_deny(&mut self) -> StepResult {
         if process::find_program(&["cargo-deny"]).is_none() {
+            self.skipped = true;
             println!(
                 "SKIPPED: cargo-deny is not installed, so licences and advisories (deny.toml) were not checked."
             );

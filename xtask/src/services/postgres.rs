@@ -12,6 +12,7 @@ use crate::scratch::Scratch;
 use crate::workspace::Workspace;
 use crate::{http, wait};
 
+const START_LIMIT: Duration = Duration::from_secs(60);
 const READY: &str = "database system is ready to accept connections";
 
 pub struct Postgres {
@@ -39,7 +40,11 @@ impl Postgres {
             "--no-sync",
             "-D",
         ]);
-        process::read(initdb.arg(&data).current_dir(folder.path()))?;
+        process::read(
+            workspace,
+            initdb.arg(&data).current_dir(folder.path()),
+            START_LIMIT,
+        )?;
 
         let port = http::free_port()?;
         let mut command = as_user(user.as_ref(), &programs.join("postgres"));
@@ -68,7 +73,7 @@ impl Postgres {
         wait::until(
             workspace,
             "PostgreSQL to accept connections",
-            Duration::from_secs(60),
+            START_LIMIT,
             || {
                 server.require_running()?;
                 let ready = std::fs::read_to_string(&log).is_ok_and(|text| text.contains(READY));

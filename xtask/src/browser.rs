@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::clients::start_model;
 use crate::scratch::Scratch;
@@ -72,7 +72,7 @@ fn walk(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
         );
     let (counted, result) = process::run_tests(workspace, &mut command, LIMIT);
     tally.add(counted);
-    result.map_err(|error| error.context(server.log_tail()))
+    result.map_err(|error| anyhow!("{error:#}{}", server.log_tail()))
 }
 
 /// The address inside a log line such as `… http://127.0.0.1:8080/setup?token=…`.

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::scratch::Scratch;
 use crate::server::{Demo, Options, Server};
@@ -111,7 +111,7 @@ impl Stack {
         // The server's side of a failure is what explains it.
         (
             tally,
-            result.map_err(|error| error.context(self.server.log_tail())),
+            result.map_err(|error| anyhow!("{error:#}{}", self.server.log_tail())),
         )
     }
 }

@@ -153,8 +153,12 @@ step("the user signs in at the tenant's address and gets an answer", onChat, asy
 step("the user stops a long answer", onChat, async (page) => {
   // The demo provider is done before anybody could press the button.
   if (!hasLocalModel) return;
-  await field(page, "Message").fill("Tell a very long story about a fox and a dog.");
+  await page.getByRole("button", { name: "New chat" }).click();
+  await field(page, "Message").fill("Write a long essay about the history of Rome, with ten chapters.");
   await page.getByRole("button", { name: "Send" }).click();
+  // Some words have to be there: an answer stopped before its first word leaves nothing behind.
+  const answer = page.getByRole("log").getByRole("article", { name: model }).last();
+  await answer.filter({ hasText: /(\S+\s+){8}/ }).waitFor();
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByText("Stopped").first().waitFor();
   await page.getByRole("button", { name: "Send" }).waitFor();

@@ -68,7 +68,7 @@ def test_streamed_chat_without_usage_shows_none(superuser):
 @pytest.mark.skipif(not HAS_LOCAL_MODEL, reason="the demo provider's answers are too short to be interrupted")
 def test_an_abandoned_stream_is_logged_as_cancelled(superuser):
     raw = client().chat.completions.with_raw_response.create(
-        model=MODEL, messages=[{"role": "user", "content": "Tell a long story."}], max_tokens=600, stream=True
+        model=MODEL, messages=[{"role": "user", "content": "Write a long essay about the history of Rome, with ten chapters."}], max_tokens=600, stream=True
     )
     stream = raw.parse()
     for _, _ in zip(range(4), stream):

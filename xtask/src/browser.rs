@@ -26,6 +26,10 @@ fn walk(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     node::install_packages(workspace, &tests)?;
     let chromium = chromium::find_or_install(workspace)?;
     let screenshots = workspace.target.join("screenshots");
+    // Pictures of an earlier failure would be misleading.
+    if screenshots.exists() {
+        std::fs::remove_dir_all(&screenshots)?;
+    }
     std::fs::create_dir_all(&screenshots)?;
 
     let data = Scratch::new("browser")?;

@@ -52,7 +52,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        arguments: "[--seconds N] [--rounds N]",
+        arguments: "[--seconds N] [--rounds N] [--without-server]",
         about: "measure requests a second and latency: direct, through nginx, through us",
         run: bench::run,
     },
@@ -89,6 +89,6 @@ fn list_commands() {
     println!("Usage: cargo xtask COMMAND\n");
     for command in COMMANDS {
         let usage = format!("{} {}", command.name, command.arguments);
-        println!("  {usage:<52} {}", command.about);
+        println!("  {usage:<56} {}", command.about);
     }
 }

@@ -12,7 +12,7 @@ PORT = os.environ["CF_PORT"]
 API_KEY = os.environ["CF_API_KEY"]
 BILLING_API_KEY = os.environ["CF_BILLING_API_KEY"]
 MODEL = os.environ["CF_MODEL"]
-# Without the local model the built-in demo provider answers, and it costs nothing.
+# Without the local model the built-in demo provider answers, at prices of its own.
 HAS_LOCAL_MODEL = MODEL != "demo"
 
 LIMIT_SECONDS = 10

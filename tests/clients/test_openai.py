@@ -109,7 +109,6 @@ def test_a_bad_request_is_said_to_be_one():
         client().chat.completions.create(model=MODEL, messages="not a list")
 
 
-@pytest.mark.skipif(not HAS_LOCAL_MODEL, reason="the demo provider costs nothing")
 def test_too_small_a_budget_is_refused(superuser):
     tenant = superuser.list("tenants", "slug='app'")[0]
     product = superuser.create(

@@ -1,0 +1,68 @@
+"""What `cargo xtask test clients` hands to the tests, and the calls they need beside the client under test."""
+
+import json
+import os
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+URL = os.environ["CF_URL"]
+PORT = os.environ["CF_PORT"]
+API_KEY = os.environ["CF_API_KEY"]
+BILLING_API_KEY = os.environ["CF_BILLING_API_KEY"]
+MODEL = os.environ["CF_MODEL"]
+# Without the local model the built-in demo provider answers, at prices of its own.
+HAS_LOCAL_MODEL = MODEL != "demo"
+
+LIMIT_SECONDS = 10
+
+
+def call(method, path, body=None, headers=None):
+    """Sends JSON and returns status and JSON, for errors too."""
+    request = urllib.request.Request(
+        URL + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", **(headers or {})},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=LIMIT_SECONDS) as answer:
+            text = answer.read()
+            return answer.status, json.loads(text) if text else None
+    except urllib.error.HTTPError as error:
+        text = error.read()
+        return error.code, json.loads(text) if text else None
+
+
+class Superuser:
+    def __init__(self):
+        status, answer = call(
+            "POST",
+            "/api/collections/_superusers/auth-with-password",
+            {"identity": os.environ["CF_SUPERUSER_EMAIL"], "password": os.environ["CF_SUPERUSER_PASSWORD"]},
+        )
+        assert status == 200, answer
+        self.headers = {"Authorization": answer["token"]}
+
+    def list(self, collection, filter):
+        query = urllib.parse.urlencode({"filter": filter})
+        status, answer = call("GET", f"/api/collections/{collection}/records?{query}", headers=self.headers)
+        assert status == 200, answer
+        return answer["items"]
+
+    def create(self, collection, record):
+        status, answer = call("POST", f"/api/collections/{collection}/records", record, self.headers)
+        assert status == 200, answer
+        return answer
+
+
+def eventually(probe, what):
+    """The first answer of `probe` that is not empty."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while time.monotonic() < deadline:
+        found = probe()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited {LIMIT_SECONDS} s for {what}")

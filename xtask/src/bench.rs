@@ -1,0 +1,415 @@
+//! `cargo xtask bench`: the same requests sent directly to a mock provider, through nginx, and through us
+//! with every check and the ledger. Rounds are interleaved, so that a noisy minute hits all three alike.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::process::{self, Background, Output};
+use crate::scratch::Scratch;
+use crate::server::{self, Options, Server, text_at};
+use crate::services::nginx::Nginx;
+use crate::workspace::Workspace;
+use crate::{http, model_seed, wait, web};
+
+const MODEL: &str = "bench-mock";
+const CONNECTIONS: &[u32] = &[1, 32];
+const PATH: &str = "/v1/chat/completions";
+/// In euros; far more than the fastest machine spends in the longest run.
+const BUDGET: u32 = 1_000_000;
+const LOAD_LIMIT: Duration = Duration::from_secs(120);
+const VERIFY_LIMIT: Duration = Duration::from_secs(600);
+
+struct Settings {
+    seconds: u32,
+    rounds: u32,
+    /// Measures only direct and nginx; for work on the bench itself, before there is a server.
+    without_server: bool,
+}
+
+struct Target {
+    name: &'static str,
+    address: SocketAddr,
+    key: String,
+}
+
+struct Case {
+    name: &'static str,
+    body: PathBuf,
+}
+
+/// What one target did in one case, one entry a round.
+struct Series {
+    case: &'static str,
+    connections: u32,
+    target: &'static str,
+    rounds: Vec<Value>,
+}
+
+pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let settings = read_settings(arguments)?;
+    if settings.without_server {
+        server::build(workspace, &["bench"])?;
+    } else {
+        web::build(workspace)?;
+        server::build(workspace, &["cloudfreedom", "bench"])?;
+    }
+    let scratch = Scratch::new("bench")?;
+    let mock = Mock::start(workspace)?;
+    let nginx = Nginx::start(workspace, mock.address)?;
+    let data_dir = scratch.path().join("cf_data");
+    let ours = if settings.without_server {
+        None
+    } else {
+        Some(Ours::start(workspace, &data_dir, mock.address)?)
+    };
+
+    let mut targets = vec![
+        Target {
+            name: "direct",
+            address: mock.address,
+            key: "none".to_owned(),
+        },
+        Target {
+            name: "nginx",
+            address: nginx.address,
+            key: "none".to_owned(),
+        },
+    ];
+    if let Some(ours) = &ours {
+        targets.push(Target {
+            name: "ours",
+            address: ours.server.address,
+            key: ours.api_key.clone(),
+        });
+    }
+    let cases = [
+        case(&scratch, "plain", false)?,
+        case(&scratch, "streamed", true)?,
+    ];
+    let series = measure(workspace, &settings, &targets, &cases)?;
+    if let Some(ours) = &ours {
+        // Numbers of a server that lost a booking would be worth nothing.
+        ours.check_books(workspace, &data_dir, total_requests(&series))?;
+    }
+    report(workspace, &settings, &nginx.version, &series)
+}
+
+fn read_settings(arguments: &[String]) -> Result<Settings> {
+    let mut settings = Settings {
+        seconds: 5,
+        rounds: 3,
+        without_server: false,
+    };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut number = || -> Result<u32> {
+            let value = rest
+                .next()
+                .with_context(|| format!("`{argument}` needs a value"))?;
+            value
+                .parse()
+                .ok()
+                .filter(|number| (1..=60).contains(number))
+                .with_context(|| format!("`{argument}` takes 1 to 60"))
+        };
+        match argument.as_str() {
+            "--seconds" => settings.seconds = number()?,
+            "--rounds" => settings.rounds = number()?,
+            "--without-server" => settings.without_server = true,
+            other => bail!(
+                "unknown argument `{other}`; known: --seconds N, --rounds N, --without-server"
+            ),
+        }
+    }
+    Ok(settings)
+}
+
+fn case(scratch: &Scratch, name: &'static str, stream: bool) -> Result<Case> {
+    let mut body = json!({
+        "model": MODEL,
+        "messages": [
+            { "role": "system", "content": "You are a helpful assistant. Answer briefly." },
+            { "role": "user", "content": "Tell me something about foxes, dogs and the weather." },
+        ],
+        "max_tokens": 64,
+    });
+    if stream {
+        body["stream"] = json!(true);
+        body["stream_options"] = json!({ "include_usage": true });
+    }
+    let path = scratch.path().join(format!("{name}.json"));
+    std::fs::write(&path, body.to_string())?;
+    Ok(Case { name, body: path })
+}
+
+struct Mock {
+    address: SocketAddr,
+    _server: Background,
+}
+
+impl Mock {
+    fn start(workspace: &Workspace) -> Result<Self> {
+        let address = http::loopback(http::free_port()?);
+        let log = workspace.log_file("mock-upstream")?;
+        let mut command = Command::new(workspace.release_binary("mock-upstream"));
+        command.args(["--port", &address.port().to_string()]);
+        let mut server = Background::spawn("the mock upstream", &mut command, Output::Log(&log))?;
+        wait::until(
+            workspace,
+            "the mock upstream to answer",
+            Duration::from_secs(10),
+            || {
+                server.require_running()?;
+                Ok(http::get(address, "/health", &[])
+                    .is_ok_and(|reply| reply.status == 200)
+                    .then_some(()))
+            },
+        )?;
+        Ok(Self {
+            address,
+            _server: server,
+        })
+    }
+}
+
+struct Ours {
+    server: Server,
+    api_key: String,
+    user_id: String,
+    superuser: server::Api,
+}
+
+impl Ours {
+    /// Our server with a user who may do everything, and whose every request is checked, reserved and booked.
+    fn start(workspace: &Workspace, data_dir: &Path, mock: SocketAddr) -> Result<Self> {
+        let options = Options {
+            port: http::free_port()?,
+            data_dir,
+            demo: true,
+            log: Some("server-bench"),
+        };
+        let server = Server::start(workspace, &options)?;
+        let demo = server.demo()?;
+        let superuser = server.superuser(&demo)?;
+        model_seed::add_model(
+            &superuser,
+            "Mock upstream",
+            MODEL,
+            &format!("http://{mock}/v1"),
+        )?;
+        let tenant = superuser
+            .find("tenants", "slug", "app")?
+            .context("the demo data has no tenant `app`")?;
+        let product = superuser.create("products", &json!({
+            "name": "Bench", "price": 0, "currency": "EUR", "budget_included": BUDGET, "models": [], "features": [],
+            // 0 = no limit, on all three.
+            "rate_limit": 0, "tokens_per_minute": 0, "parallel_requests": 0, "active": true,
+        }))?;
+        let body = json!({
+            "email": "bench@example.com", "name": "Bench",
+            "tenant_id": text_at(&tenant, "/id")?, "product_id": text_at(&product, "/id")?, "status": "active",
+        });
+        let headers = [("X-API-Key", demo.billing_api_key.as_str())];
+        let reply = http::send(server.address, "POST", "/api/users", &headers, Some(&body))?;
+        if reply.status != 201 {
+            bail!(
+                "creating the bench user answered {}: {}",
+                reply.status,
+                reply.body
+            );
+        }
+        let user = reply.json()?;
+        Ok(Self {
+            server,
+            api_key: text_at(&user, "/litellm_api_key")?,
+            user_id: text_at(&user, "/id")?,
+            superuser,
+        })
+    }
+
+    /// One usage log for every answered request, and a ledger that agrees with itself.
+    fn check_books(&self, workspace: &Workspace, data_dir: &Path, answered: u64) -> Result<()> {
+        let filter = http::encode(&format!("user_id='{}' && status='ok'", self.user_id));
+        let path = format!("/api/collections/usage_logs/records?perPage=1&filter={filter}");
+        let count = || -> Result<u64> {
+            let list = self.superuser.call("GET", &path, None)?;
+            list.pointer("/totalItems")
+                .and_then(Value::as_u64)
+                .context("the list has no totalItems")
+        };
+        wait::until(
+            workspace,
+            "the last usage logs to be written",
+            Duration::from_secs(20),
+            || Ok((count()? >= answered).then_some(())),
+        )
+        .with_context(|| {
+            format!(
+                "{answered} requests were answered; usage logs: {}",
+                count().unwrap_or(0)
+            )
+        })?;
+        let logged = count()?;
+        if logged != answered {
+            bail!("{answered} requests were answered, but {logged} are logged");
+        }
+        let mut verify = Command::new(workspace.server_binary());
+        verify
+            .args(["ledger", "verify", "--data-dir"])
+            .arg(data_dir);
+        process::read(workspace, &mut verify, VERIFY_LIMIT)?;
+        println!(
+            "Books: {logged} usage logs for {answered} answered requests, and `ledger verify` agrees.\n"
+        );
+        Ok(())
+    }
+}
+
+fn measure(
+    workspace: &Workspace,
+    settings: &Settings,
+    targets: &[Target],
+    cases: &[Case],
+) -> Result<Vec<Series>> {
+    let mut series = Vec::new();
+    for case in cases {
+        for connections in CONNECTIONS {
+            let mut here: Vec<Series> = targets
+                .iter()
+                .map(|target| Series {
+                    case: case.name,
+                    connections: *connections,
+                    target: target.name,
+                    rounds: Vec::new(),
+                })
+                .collect();
+            eprintln!(
+                "{}, {connections} connection(s): warm-up and {} rounds …",
+                case.name, settings.rounds
+            );
+            // Round 0 warms up; it is kept out of the medians, but its requests are counted in the books.
+            for round in 0..=settings.rounds {
+                for (target, series) in targets.iter().zip(&mut here) {
+                    let seconds = if round == 0 { 1 } else { settings.seconds };
+                    series
+                        .rounds
+                        .push(load(workspace, target, case, *connections, seconds)?);
+                }
+            }
+            series.extend(here);
+        }
+    }
+    Ok(series)
+}
+
+fn load(
+    workspace: &Workspace,
+    target: &Target,
+    case: &Case,
+    connections: u32,
+    seconds: u32,
+) -> Result<Value> {
+    workspace.check_stop()?;
+    let mut command = Command::new(workspace.release_binary("load"));
+    command
+        .args([
+            "--address",
+            &target.address.to_string(),
+            "--path",
+            PATH,
+            "--key",
+            &target.key,
+        ])
+        .args([
+            "--connections",
+            &connections.to_string(),
+            "--seconds",
+            &seconds.to_string(),
+            "--body-file",
+        ])
+        .arg(&case.body);
+    let result: Value = serde_json::from_str(&process::read(workspace, &mut command, LOAD_LIMIT)?)?;
+    if result["errors"] != 0 {
+        bail!(
+            "{}, {connections} connections: {} errors, the first: {}",
+            target.name,
+            result["errors"],
+            result["first_error"]
+        );
+    }
+    Ok(result)
+}
+
+fn total_requests(series: &[Series]) -> u64 {
+    let ours = series.iter().filter(|series| series.target == "ours");
+    ours.flat_map(|series| &series.rounds)
+        .filter_map(|round| round["requests"].as_u64())
+        .sum()
+}
+
+impl Series {
+    /// The median over the measured rounds, without the warm-up.
+    fn median(&self, field: &str) -> f64 {
+        let measured = self.rounds.iter().skip(1);
+        let mut values: Vec<f64> = measured.filter_map(|round| round[field].as_f64()).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(0.0)
+    }
+}
+
+fn report(
+    workspace: &Workspace,
+    settings: &Settings,
+    nginx_version: &str,
+    series: &[Series],
+) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    println!(
+        "Median of {} rounds of {} s; load generator, proxy and mock upstream share {cores} cores; nginx {nginx_version}.\n",
+        settings.rounds, settings.seconds
+    );
+    println!(
+        "| case | connections | target | requests/s | p50 ms | p99 ms | first byte p50 ms | first byte p99 ms |"
+    );
+    println!("|---|---:|---|---:|---:|---:|---:|---:|");
+    let mut rows = Vec::new();
+    for series in series {
+        let (rate, p50, p99) = (
+            series.median("requests_per_second"),
+            series.median("p50_us"),
+            series.median("p99_us"),
+        );
+        let (first_p50, first_p99) = (
+            series.median("first_byte_p50_us"),
+            series.median("first_byte_p99_us"),
+        );
+        println!(
+            "| {} | {} | {} | {rate:.0} | {:.3} | {:.3} | {:.3} | {:.3} |",
+            series.case,
+            series.connections,
+            series.target,
+            p50 / 1e3,
+            p99 / 1e3,
+            first_p50 / 1e3,
+            first_p99 / 1e3
+        );
+        rows.push(json!({
+            "case": series.case, "connections": series.connections, "target": series.target,
+            "requests_per_second": rate, "p50_us": p50, "p99_us": p99,
+            "first_byte_p50_us": first_p50, "first_byte_p99_us": first_p99,
+            "rounds": series.rounds.get(1..).unwrap_or_default(),
+        }));
+    }
+    let file = workspace.target.join("bench.json");
+    let result = json!({
+        "rounds": settings.rounds, "seconds": settings.seconds, "cores": cores, "nginx": nginx_version, "results": rows,
+    });
+    std::fs::write(&file, format!("{result:#}\n"))?;
+    println!("\nWritten to {}", file.display());
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! Other programs that the commands install or start.
+
+pub mod apt;
+pub mod chromium;
+pub mod model;
+pub mod nginx;
+pub mod postgres;

@@ -128,7 +128,6 @@ CloudFreedom is running. Ctrl-C ends it; the data stays in {data_dir}
 
   Portal        http://admin.localhost:{port}/   or  http://127.0.0.1:{port}/
   Chat          http://app.localhost:{port}/     or  http://127.0.0.1:{port}/chat
-  Data browser  http://api.localhost:{port}/_/
   Billing API   http://billing.localhost:{port}/
 
   Admin         {admin}   password  {admin_password}

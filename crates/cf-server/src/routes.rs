@@ -29,11 +29,14 @@ pub fn core(app: &App) -> Router {
     finish(core_api().route("/health", get(health::core)), app).fallback(not_found)
 }
 
-/// `admin.`: the web application with the calls it makes.
+/// `admin.`: the web application with the calls it makes; its chat calls the router.
 pub fn portal(app: &App) -> Router {
-    let routes = core_api()
+    let mut routes = core_api()
         .merge(portal_api())
         .route("/health", get(health::portal));
+    if app.config.roles.contains(&Role::Router) {
+        routes = routes.merge(router_api());
+    }
     finish(routes, app).fallback(page)
 }
 

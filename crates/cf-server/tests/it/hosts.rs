@@ -9,6 +9,7 @@ async fn the_host_chooses_what_is_served() {
         ("billing.localhost", "/api/usage/summary", 401),
         ("billing.localhost", "/api/collections/users/records", 404),
         ("admin.localhost", "/api/info", 200),
+        ("admin.localhost", "/v1/models", 401),
         ("app.localhost", "/v1/models", 401),
         ("app.localhost", "/api/check-budget", 404),
         ("127.0.0.1:8080", "/v1/models", 401),

@@ -85,7 +85,11 @@ impl From<RecordError> for BillingError {
 impl IntoResponse for CoreError {
     fn into_response(self) -> Response {
         if let Some(source) = &self.0.source {
-            tracing::error!(error = %source, status = self.0.status, "a request failed");
+            if self.0.status >= 500 {
+                tracing::error!(error = %source, status = self.0.status, "a request failed");
+            } else {
+                tracing::debug!(error = %source, status = self.0.status, "a request was refused");
+            }
         }
         let status =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -4,7 +4,7 @@ import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-qu
 import { createRouter, RouterProvider } from '@tanstack/react-router';
 import { getSession, refreshSession } from './lib/session';
 import { routeTree } from './routeTree.gen';
-import { theme } from './theme';
+import { cssVariables, theme } from './theme';
 import { Crash } from './ui/Crash';
 import { NotFound } from './ui/NotFound';
 
@@ -46,7 +46,7 @@ declare module '@tanstack/react-router' {
 
 export function App() {
   return (
-    <MantineProvider theme={theme} defaultColorScheme="auto">
+    <MantineProvider theme={theme} cssVariablesResolver={cssVariables} defaultColorScheme="auto">
       <Notifications position="bottom-right" />
       <QueryClientProvider client={queryClient}>
         <RouterProvider router={router} />

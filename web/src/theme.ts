@@ -1,4 +1,4 @@
-import { createTheme, type MantineColorsTuple } from '@mantine/core';
+import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from '@mantine/core';
 
 const petrol: MantineColorsTuple = [
   '#e9f7f9',
@@ -28,7 +28,16 @@ export const theme = createTheme({
   components: {
     // Fields that may stay empty say so in their description; a star would become part of the label's text.
     InputWrapper: { defaultProps: { withAsterisk: false } },
+    // The light variant's own title colour is too pale on yellow.
+    Alert: { defaultProps: { styles: { title: { color: 'var(--mantine-color-text)' } } } },
     Modal: { defaultProps: { centered: false, overlayProps: { backgroundOpacity: 0.45 } } },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 300 } },
   },
+});
+
+/** The library's dimmed text is too pale to read for many; these keep 4.5:1 on all our backgrounds. */
+export const cssVariables: CSSVariablesResolver = (current) => ({
+  variables: {},
+  light: { '--mantine-color-dimmed': current.colors.gray?.[7] ?? '#495057' },
+  dark: { '--mantine-color-dimmed': current.colors.dark?.[1] ?? '#b8b8b8' },
 });

@@ -18,7 +18,7 @@ export function CardPage({
 }) {
   return (
     <Box mih="100dvh" bg="light-dark(var(--mantine-color-gray-0), var(--mantine-color-dark-8))">
-      <Group justify="space-between" p="md" wrap="nowrap">
+      <Group component="header" justify="space-between" p="md" wrap="nowrap">
         <Brand name={brand} />
         <Group gap={4} wrap="nowrap">
           <LanguageMenu />

@@ -1,4 +1,14 @@
-import { Card, Center, Group, Loader, Pagination, Table, Text, UnstyledButton } from '@mantine/core';
+import {
+  Card,
+  Center,
+  Group,
+  Loader,
+  Pagination,
+  Table,
+  Text,
+  UnstyledButton,
+  VisuallyHidden,
+} from '@mantine/core';
 import { IconArrowDown, IconArrowUp } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -113,6 +123,11 @@ export function DataTable<T extends { id: string }>(props: DataTableProps<T>) {
               value={page}
               onChange={onPage}
               aria-label={t('common.pages')}
+              getControlProps={(control) => ({
+                'aria-label': t(
+                  control === 'previous' || control === 'first' ? 'common.previousPage' : 'common.nextPage',
+                ),
+              })}
               getItemProps={(number) => ({ 'aria-label': `${t('common.page')} ${number}` })}
             />
           )}
@@ -133,7 +148,12 @@ function HeaderCell<T>({
 }) {
   const { t } = useTranslation();
   const right = column.align === 'right' ? classes.right : undefined;
-  if (!column.sort || !onSort) return <Table.Th className={right}>{column.header}</Table.Th>;
+  if (!column.sort || !onSort)
+    return (
+      <Table.Th className={right}>
+        {column.header || <VisuallyHidden>{t('common.actions')}</VisuallyHidden>}
+      </Table.Th>
+    );
   const ascending = sort === column.sort;
   const descending = sort === `-${column.sort}`;
   const next = ascending ? `-${column.sort}` : column.sort;

@@ -14,7 +14,7 @@ export function LanguageMenu() {
           size="compact-md"
           px={6}
           leftSection={<IconLanguage size={18} aria-hidden />}
-          aria-label={t('common.language')}
+          aria-label={`${t('common.language')}: ${i18n.language.toUpperCase()}`}
         >
           {i18n.language.toUpperCase()}
         </Button>

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 
 export function StatCard({ label, value, loading }: { label: string; value: ReactNode; loading?: boolean }) {
   return (
-    <Card withBorder padding="md">
+    <Card withBorder padding="sm">
       <Text size="sm" c="dimmed">
         {label}
       </Text>
@@ -12,7 +12,7 @@ export function StatCard({ label, value, loading }: { label: string; value: Reac
       ) : (
         <Text
           component="div"
-          fz="1.5rem"
+          fz={{ base: '1.15rem', sm: '1.5rem' }}
           fw={650}
           style={{ fontVariantNumeric: 'tabular-nums', overflowWrap: 'anywhere' }}
         >

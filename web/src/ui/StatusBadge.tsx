@@ -15,7 +15,7 @@ const COLORS: Record<string, string> = {
 
 export function StatusBadge({ status, label }: { status: string; label: string }) {
   return (
-    <Badge variant="light" color={COLORS[status] ?? 'gray'} tt="none" fw={600}>
+    <Badge variant="dot" color={COLORS[status] ?? 'gray'} tt="none" fw={600}>
       {label}
     </Badge>
   );

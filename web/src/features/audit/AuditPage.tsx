@@ -86,7 +86,9 @@ export function AuditPage() {
           open && t('audit.detailsTitle', { action: open.action, time: formatDateTime(open.created, locale) })
         }
       >
-        <Code block>{JSON.stringify(open?.changes ?? null, null, 2)}</Code>
+        <Code block tabIndex={0}>
+          {JSON.stringify(open?.changes ?? null, null, 2)}
+        </Code>
       </Modal>
     </>
   );

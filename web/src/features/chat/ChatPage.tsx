@@ -1,4 +1,16 @@
-import { AppShell, Badge, Burger, Button, Group, NavLink, Select, Stack, Text, Tooltip } from '@mantine/core';
+import {
+  AppShell,
+  Badge,
+  Burger,
+  Button,
+  Group,
+  NavLink,
+  Select,
+  Stack,
+  Text,
+  Tooltip,
+  VisuallyHidden,
+} from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconLogout, IconSettings } from '@tabler/icons-react';
 import { useQueryClient } from '@tanstack/react-query';
@@ -129,6 +141,7 @@ export function ChatPage({ info, session, chatId }: ChatPageProps) {
         </Stack>
       </AppShell.Navbar>
       <AppShell.Main className={classes.main}>
+        <VisuallyHidden component="h1">{t('chat.title')}</VisuallyHidden>
         {models.query.error ? (
           <div className={classes.column} style={{ width: '100%' }}>
             <ErrorNote error={models.query.error} onRetry={() => models.query.refetch()} />

@@ -98,7 +98,7 @@ function Notices() {
       {!!placeholders.data && (
         <Alert color="yellow" icon={<IconAlertTriangle aria-hidden />}>
           {t('dashboard.placeholderRates')}{' '}
-          <Anchor component={Link} to="/exchange-rates" size="sm">
+          <Anchor component={Link} to="/exchange-rates" size="sm" c="inherit" underline="always">
             {t('dashboard.placeholderAction')}
           </Anchor>
         </Alert>

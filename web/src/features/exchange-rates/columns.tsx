@@ -29,7 +29,7 @@ export function useExchangeRateColumns(): Column<ExchangeRateRecord>[] {
         <Group gap="xs">
           {row.source || '–'}
           {row.source?.startsWith('placeholder') && (
-            <Badge variant="light" color="yellow" tt="none">
+            <Badge variant="dot" color="yellow" tt="none">
               {t('rates.placeholder')}
             </Badge>
           )}

@@ -84,7 +84,7 @@ function DemoBadge() {
   const { t } = useTranslation();
   const info = useQuery(infoQuery);
   return info.data?.demo ? (
-    <Badge variant="light" color="yellow" tt="none" visibleFrom="xs" style={{ flexShrink: 0 }}>
+    <Badge variant="dot" color="yellow" tt="none" visibleFrom="xs" style={{ flexShrink: 0 }}>
       {t('common.demo')}
     </Badge>
   ) : null;
@@ -142,7 +142,7 @@ function Person({ onNavigate }: { onNavigate: () => void }) {
       <NavLink
         component={Link}
         to="/account"
-        aria-label={t('nav.account')}
+        title={t('nav.account')}
         label={
           <Text size="sm" fw={600} truncate>
             {session.name}

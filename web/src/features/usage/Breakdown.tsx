@@ -37,7 +37,7 @@ export function Breakdown({ groups, group, onGroup, period, userId }: BreakdownP
         />
       </Group>
       <Card withBorder padding={0}>
-        <Table.ScrollContainer minWidth={300} type="native" mah={340}>
+        <Table.ScrollContainer minWidth={300} type="native" mah={340} tabIndex={0}>
           <Table aria-label={t('usage.breakdown')} verticalSpacing={6} horizontalSpacing="md" stickyHeader>
             <Table.Thead>
               <Table.Tr>

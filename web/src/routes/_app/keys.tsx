@@ -22,7 +22,9 @@ function Keys() {
       <KeyTable userId={session.id} />
       <Stack gap="xs" mt="xl">
         <Title order={2}>{t('keys.example')}</Title>
-        <Code block>{example}</Code>
+        <Code block tabIndex={0}>
+          {example}
+        </Code>
       </Stack>
     </>
   );

@@ -81,24 +81,38 @@ impl Db {
     /// Begins a writing transaction. On SQLite there is one at a time: the
     /// others wait their turn here, so nothing slow may be awaited inside.
     pub async fn begin(&self) -> Result<Tx> {
-        self.begin_with(true).await
+        Ok(Tx::new(match &self.0 {
+            Backend::Sqlite(db) => TxInner::Sqlite(db.begin().await?),
+            Backend::Postgres(db) => TxInner::Postgres(Box::new(db.begin(true).await?)),
+        }))
     }
 
-    /// Begins a transaction whose commit survives the end of this process but
-    /// need not survive a power cut: it does not wait for the disk.
-    pub async fn begin_unsynced(&self) -> Result<Tx> {
-        self.begin_with(false).await
+    /// Begins a transaction for a caller that has a thread of its own, which may
+    /// be blocked. Its commit survives the end of this process; it survives a
+    /// power cut once [`Db::sync`] returns (PostgreSQL: at once, if `durable`).
+    pub async fn begin_inline(&self, durable: bool) -> Result<Tx> {
+        Ok(Tx::new(match &self.0 {
+            Backend::Sqlite(db) => TxInner::Sqlite(db.begin_inline().await?),
+            Backend::Postgres(db) => TxInner::Postgres(Box::new(db.begin(durable).await?)),
+        }))
     }
 
-    async fn begin_with(&self, synced: bool) -> Result<Tx> {
-        let inner = match &self.0 {
-            Backend::Sqlite(db) => TxInner::Sqlite(db.begin(synced).await?),
-            Backend::Postgres(db) => TxInner::Postgres(Box::new(db.begin(synced).await?)),
-        };
-        Ok(Tx {
-            inner,
-            after_commit: Vec::new(),
-        })
+    /// Waits until every commit so far is on the disk. PostgreSQL sees to that
+    /// by itself.
+    pub async fn sync(&self) -> Result<()> {
+        match &self.0 {
+            Backend::Sqlite(db) => db.sync().await,
+            Backend::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Keeps SQLite's log short; to be called every now and then. PostgreSQL
+    /// sees to that by itself.
+    pub async fn checkpoint(&self) -> Result<()> {
+        match &self.0 {
+            Backend::Sqlite(db) => db.checkpoint().await,
+            Backend::Postgres(_) => Ok(()),
+        }
     }
 
     /// Writes one statement in a transaction of its own.
@@ -127,6 +141,13 @@ impl Db {
 }
 
 impl Tx {
+    fn new(inner: TxInner) -> Self {
+        Self {
+            inner,
+            after_commit: Vec::new(),
+        }
+    }
+
     /// Reads inside the transaction.
     pub async fn query(&mut self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
         match &mut self.inner {
@@ -152,7 +173,7 @@ impl Tx {
     /// pipelined (one round trip) on PostgreSQL. Returns the changed rows of each.
     pub async fn execute_many(&mut self, sql: &str, rows: Vec<Vec<Value>>) -> Result<Vec<u64>> {
         match &mut self.inner {
-            TxInner::Sqlite(tx) => rows.iter().map(|row| tx.execute(sql, row)).collect(),
+            TxInner::Sqlite(tx) => tx.execute_many(sql, &rows),
             TxInner::Postgres(tx) => tx.execute_many(sql, &rows).await,
         }
     }

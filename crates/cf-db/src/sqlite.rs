@@ -3,10 +3,16 @@
 //!
 //! Statements of a transaction run on the calling thread: each takes some
 //! microseconds, less than handing it to another thread would. What can wait for
-//! the disk or for another process (begin, commit, reads) runs on the blocking pool.
+//! the disk or for another process (begin, commit, reads) runs on the blocking
+//! pool, unless the caller has a thread of its own.
+//!
+//! SQLite commits without waiting for the disk (`synchronous = normal`: the
+//! commit survives the process); the log is then synced by us, after the writing
+//! connection is free again, and many commits can share one sync.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,6 +34,30 @@ pub struct Sqlite {
     writer: Arc<tokio::sync::Mutex<Connection>>,
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<Semaphore>,
+    log: Arc<Log>,
+    checkpointer: Arc<Mutex<Option<Connection>>>,
+}
+
+/// The write-ahead log's file, for syncing it. SQLite keeps its locks on other
+/// files, and the log stays the same file while a connection is open.
+struct Log {
+    path: PathBuf,
+    file: OnceLock<File>,
+}
+
+impl Log {
+    /// Waits until every commit so far is on the disk.
+    fn sync(&self) -> Result<()> {
+        let unavailable = |e: std::io::Error| DbError::Unavailable(format!("the log cannot be synced: {e}"));
+        let file = match self.file.get() {
+            Some(file) => file,
+            None => {
+                let opened = File::open(&self.path).map_err(unavailable)?;
+                self.file.get_or_init(|| opened)
+            }
+        };
+        file.sync_data().map_err(unavailable)
+    }
 }
 
 impl Sqlite {
@@ -38,11 +68,18 @@ impl Sqlite {
             Ok((writer, path))
         })
         .await?;
+        let mut log = path.clone().into_os_string();
+        log.push("-wal");
         Ok(Self {
             path,
+            log: Arc::new(Log {
+                path: log.into(),
+                file: OnceLock::new(),
+            }),
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
             readers: Arc::new(Mutex::new(Vec::new())),
             reading: Arc::new(Semaphore::new(READERS)),
+            checkpointer: Arc::default(),
         })
     }
 
@@ -66,16 +103,37 @@ impl Sqlite {
         .await
     }
 
-    pub async fn begin(&self, synced: bool) -> Result<SqliteTx> {
+    pub async fn begin(&self) -> Result<SqliteTx> {
         let guard = Arc::clone(&self.writer).lock_owned().await;
+        let log = Arc::clone(&self.log);
+        blocking(move || SqliteTx::begin(guard, Some(log))).await
+    }
+
+    /// On the calling thread, which may be blocked; not synced by the commit.
+    pub async fn begin_inline(&self) -> Result<SqliteTx> {
+        let guard = Arc::clone(&self.writer).lock_owned().await;
+        SqliteTx::begin(guard, None)
+    }
+
+    pub async fn sync(&self) -> Result<()> {
+        let log = Arc::clone(&self.log);
+        blocking(move || log.sync()).await
+    }
+
+    /// Moves what is in the log into the database file, as far as readers and
+    /// writers allow without waiting for them.
+    pub async fn checkpoint(&self) -> Result<()> {
+        let path = self.path.clone();
+        let checkpointer = Arc::clone(&self.checkpointer);
         blocking(move || {
-            // Cannot change inside a transaction, so it is said before each.
-            let synchronous = if synced { "full" } else { "normal" };
-            guard
-                .execute_batch(&format!("pragma synchronous = {synchronous}"))
-                .map_err(error)?;
-            guard.execute_batch("begin immediate").map_err(error)?;
-            Ok(SqliteTx(Some(guard)))
+            let mut kept = checkpointer.lock();
+            let connection = match kept.as_ref() {
+                Some(connection) => connection,
+                None => kept.insert(connect(&path, false)?),
+            };
+            connection
+                .query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
+                .map_err(error)
         })
         .await
     }
@@ -96,12 +154,25 @@ impl Sqlite {
     }
 }
 
-/// A transaction on the writing connection. `None` only once it has ended.
-pub struct SqliteTx(Option<OwnedMutexGuard<Connection>>);
+/// A transaction on the writing connection.
+pub struct SqliteTx {
+    /// `None` only once it has ended.
+    guard: Option<OwnedMutexGuard<Connection>>,
+    /// The log to sync after the commit; none for a caller with a thread of its own.
+    log: Option<Arc<Log>>,
+}
 
 impl SqliteTx {
+    fn begin(guard: OwnedMutexGuard<Connection>, log: Option<Arc<Log>>) -> Result<Self> {
+        guard.execute_batch("begin immediate").map_err(error)?;
+        Ok(Self {
+            guard: Some(guard),
+            log,
+        })
+    }
+
     fn connection(&self) -> &Connection {
-        self.0
+        self.guard
             .as_ref()
             .expect("a transaction is used only until it ends")
     }
@@ -116,27 +187,48 @@ impl SqliteTx {
         Ok(u64::try_from(changed).expect("a count fits"))
     }
 
+    /// One statement for each row of parameters, prepared once.
+    pub fn execute_many(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>> {
+        let mut statement = prepare(self.connection(), sql)?;
+        rows.iter()
+            .map(|row| {
+                let changed = statement.execute(params_from_iter(row)).map_err(error)?;
+                Ok(u64::try_from(changed).expect("a count fits"))
+            })
+            .collect()
+    }
+
     pub async fn commit(mut self) -> Result<()> {
-        let guard = self.0.take().expect("a transaction is committed once");
-        blocking(move || {
-            let result = guard.execute_batch("commit").map_err(error);
-            if result.is_err() {
-                // A commit that failed (disk full) leaves the transaction open.
-                let _ = guard.execute_batch("rollback");
+        let guard = self.guard.take().expect("a transaction is committed once");
+        match self.log.take() {
+            None => end(guard),
+            Some(log) => {
+                blocking(move || {
+                    end(guard)?;
+                    log.sync()
+                })
+                .await
             }
-            result
-        })
-        .await
+        }
     }
 }
 
 impl Drop for SqliteTx {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.guard.take() {
             // Fails only if SQLite has rolled back by itself already.
             let _ = connection.execute_batch("rollback");
         }
     }
+}
+
+fn end(guard: OwnedMutexGuard<Connection>) -> Result<()> {
+    let result = guard.execute_batch("commit").map_err(error);
+    if result.is_err() {
+        // A commit that failed (disk full) leaves the transaction open.
+        let _ = guard.execute_batch("rollback");
+    }
+    result
 }
 
 fn connect(path: &Path, read_only: bool) -> Result<Connection> {
@@ -150,11 +242,12 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     if !read_only {
-        // Each transaction says itself whether its commit waits for the disk.
+        // Checkpoints are made in the background; the writer makes one itself
+        // only if they fall behind by 64 MiB.
         connection
             .execute_batch(
-                "pragma journal_mode = wal; \
-                 pragma wal_autocheckpoint = 4000; pragma cache_size = -65536; \
+                "pragma journal_mode = wal; pragma synchronous = normal; \
+                 pragma wal_autocheckpoint = 16000; pragma cache_size = -65536; \
                  pragma temp_store = memory;",
             )
             .map_err(error)?;

@@ -107,7 +107,7 @@ impl Ledger {
             book,
             booked: booked.clone(),
         }));
-        tasks.spawn(writer::Writer::new(db, clock, random, booked).run(receiver));
+        writer::start(db, clock, random, booked, receiver, tasks)?;
         ledger.expire_holds(true).await?;
         Ok(ledger)
     }

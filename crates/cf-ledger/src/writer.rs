@@ -1,6 +1,10 @@
 //! The one writer: takes whatever is waiting and commits it as one
 //! transaction. Reads each account once, works on it in memory in the order of
 //! the queue, writes it once.
+//!
+//! It has a thread of its own, so that a commit blocks nobody else, and does not
+//! wait for the disk: ends of calls are told by the syncer, which syncs once for
+//! all batches that were committed meanwhile.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -8,6 +12,7 @@ use std::time::Duration;
 use cf_base::{Clock, ExchangeRate, Id, Kind, Nanos, PicoUsd, Random, Timestamp};
 use cf_db::{Db, DbError, Tx, Value};
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
 use crate::account::AccountKind;
 use crate::hold::{HoldRow, Receipt, UsageRow};
@@ -15,6 +20,8 @@ use crate::{Booked, prices::PriceVersion};
 
 /// Operations in one transaction at most.
 const BATCH: usize = 256;
+/// Committed batches that may wait for the disk; past that the writer waits too.
+const UNSYNCED: usize = 64;
 /// Between tries while the database is away.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -66,29 +73,64 @@ pub(crate) struct Writer {
     db: Db,
     clock: Clock,
     random: Random,
-    booked: broadcast::Sender<Booked>,
+    /// Batches with ends of calls, to be told once they are on the disk.
+    unsynced: mpsc::Sender<(Vec<Op>, Outcome)>,
     /// Price versions known to be in the database.
     versions: HashSet<Id>,
 }
 
-impl Writer {
-    pub(crate) fn new(
-        db: Db,
-        clock: Clock,
-        random: Random,
-        booked: broadcast::Sender<Booked>,
-    ) -> Self {
-        Self {
-            db,
-            clock,
-            random,
-            booked,
-            versions: HashSet::new(),
+/// Starts writer and syncer; they end when the ledger is gone.
+pub(crate) fn start(
+    db: Db,
+    clock: Clock,
+    random: Random,
+    booked: broadcast::Sender<Booked>,
+    queue: mpsc::Receiver<Op>,
+    tasks: &TaskTracker,
+) -> cf_base::Result<()> {
+    let (unsynced, committed) = mpsc::channel(UNSYNCED);
+    tasks.spawn(sync(db.clone(), committed, booked));
+    let writer = Writer {
+        db,
+        clock,
+        random,
+        unsynced,
+        versions: HashSet::new(),
+    };
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("ledger".into())
+        .spawn(move || runtime.block_on(writer.run(queue)))
+        .map(drop)
+        .map_err(cf_base::Error::internal)
+}
+
+/// Tells ends of calls once they are on the disk.
+async fn sync(
+    db: Db,
+    mut committed: mpsc::Receiver<(Vec<Op>, Outcome)>,
+    booked: broadcast::Sender<Booked>,
+) {
+    let mut batches = Vec::with_capacity(UNSYNCED);
+    while committed.recv_many(&mut batches, UNSYNCED).await > 0 {
+        let mut warned = false;
+        // What is committed cannot be taken back: it is told as soon as the disk works.
+        while let Err(error) = db.sync().await {
+            if !warned {
+                tracing::error!(%error, "the ledger cannot be synced to the disk; answers wait until it can");
+                warned = true;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        for (batch, outcome) in batches.drain(..) {
+            outcome.tell(batch, &booked);
         }
     }
+}
 
+impl Writer {
     /// Works until the ledger is gone.
-    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Op>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Op>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut next = None;
         loop {
@@ -121,7 +163,7 @@ impl Writer {
         while !batch.is_empty() {
             match self.commit(batch).await {
                 Ok(outcome) => {
-                    outcome.tell(batch, &self.booked);
+                    self.told(std::mem::take(batch), outcome).await;
                     if warned {
                         tracing::info!("the ledger is being written again");
                     }
@@ -141,15 +183,32 @@ impl Writer {
         }
     }
 
+    /// Tells reservations at once: they must survive this process, not a power
+    /// cut, with which the call they stand for would be gone too. The rest is
+    /// told when it is on the disk.
+    async fn told(&self, batch: Vec<Op>, outcome: Outcome) {
+        let mut later = (Vec::new(), Outcome::default());
+        for (op, answer) in batch.into_iter().zip(outcome.0) {
+            match (op, answer) {
+                (Op::Reserve(reserve), Answer::Reserved(result)) => {
+                    // Whoever no longer listens has gone away; its guard has seen to the rest.
+                    let _ = reserve.reply.send(result);
+                }
+                (op, answer) => {
+                    later.0.push(op);
+                    later.1.0.push(answer);
+                }
+            }
+        }
+        if !later.0.is_empty() {
+            // Fails only while the process is stopping.
+            let _ = self.unsynced.send(later).await;
+        }
+    }
+
     async fn commit(&mut self, batch: &mut [Op]) -> Result<Outcome, DbError> {
         let durable = batch.iter().any(|op| matches!(op, Op::Close(_)));
-        let mut tx = if durable {
-            self.db.begin().await?
-        } else {
-            // A reservation must survive this process, not a power cut: the
-            // call it stands for would be gone with the power.
-            self.db.begin_unsynced().await?
-        };
+        let mut tx = self.db.begin_inline(durable).await?;
         let ended = end_holds(&mut tx, batch).await?;
         let mut accounts = Accounts::load(&mut tx, batch).await?;
         let mut rows = Rows::new(self.clock.now());
@@ -207,13 +266,10 @@ struct Closed {
 }
 
 impl Outcome {
-    fn tell(self, batch: &mut Vec<Op>, booked: &broadcast::Sender<Booked>) {
+    fn tell(self, batch: Vec<Op>, booked: &broadcast::Sender<Booked>) {
         // Whoever no longer listens has gone away; its guard has seen to the rest.
-        for (op, answer) in batch.drain(..).zip(self.0) {
+        for (op, answer) in batch.into_iter().zip(self.0) {
             match (op, answer) {
-                (Op::Reserve(reserve), Answer::Reserved(result)) => {
-                    let _ = reserve.reply.send(result);
-                }
                 (Op::Close(close), Answer::Closed(closed)) => {
                     if let Some(reply) = close.reply {
                         let _ = reply.send(Ok(closed.receipt));

@@ -24,6 +24,10 @@ pub fn start(app: &App) {
         }
         Ok(())
     });
+    every(app, CHANGES, "checkpoint", |app: App| async move {
+        app.db.checkpoint().await?;
+        Ok(())
+    });
     every(app, RESETS, "budget_reset", |app: App| async move {
         let reset = cf_ledger::reset_due_budgets(&app.db, &app.clock, &app.random).await?;
         if reset > 0 {

@@ -1,3 +1,6 @@
+-- {by_key}: rows stand in the order of their primary key. SQLite calls that
+-- `without rowid` and saves an index; PostgreSQL has no such thing.
+
 -- One account per user, tenant and API key: what has been spent in the
 -- period (posted), what running calls may still cost (pending), and the limit
 -- for both together (null: none of its own).
@@ -10,10 +13,11 @@ create table ledger_accounts (
   pending_nanos bigint not null default 0,
   period_days bigint not null default 0,
   reset_date text not null default ''
-);
+) {by_key};
 create index ledger_accounts_reset on ledger_accounts (reset_date) where reset_date <> '';
 
--- What is reserved now. A row goes when its call is posted, voided or expired.
+-- What is reserved now: the account's pending is their sum. A row goes when its
+-- call is posted, voided or expired; what was reserved then stands in the entry.
 create table ledger_holds (
   request_id text primary key,
   -- The process that holds it; '' for reservations of the Billing API.
@@ -28,15 +32,14 @@ create table ledger_holds (
   tenant_amount_nanos bigint not null,
   created_at bigint not null,
   expires_at bigint not null
-);
-create index ledger_holds_node on ledger_holds (node);
+) {by_key};
 
 -- Every change of every account, never altered: the sums of the entries are
--- the balances. A call's entries carry the same amounts to key, user and
--- tenant (the tenant's in its own currency).
+-- the balances. A call has one entry, its end, with the same amounts for key,
+-- user and tenant (the tenant's in its own currency).
 create table ledger_entries (
   id text primary key,
-  -- reserve, post, void, expire, reset, limit
+  -- post, void, expire, reset, limit
   kind text not null,
   request_id text not null default '',
   user_id text not null default '',
@@ -44,15 +47,16 @@ create table ledger_entries (
   key_id text not null default '',
   currency text not null,
   posted_nanos bigint not null default 0,
-  pending_nanos bigint not null default 0,
+  -- What was reserved for the call and is free again.
+  reserved_nanos bigint not null default 0,
   limit_nanos bigint not null default 0,
   tenant_currency text not null default '',
   tenant_posted_nanos bigint not null default 0,
-  tenant_pending_nanos bigint not null default 0,
+  tenant_reserved_nanos bigint not null default 0,
   note text not null default '',
   actor text not null default '',
   created text not null
-);
+) {by_key};
 
 -- One row per call, whatever became of it.
 create table usage_logs (
@@ -92,7 +96,7 @@ create table usage_logs (
   request_hash text not null default '',
   metadata text not null default 'null',
   created text not null
-);
+) {by_key};
 create unique index usage_logs_request on usage_logs (request_id);
 create index usage_logs_created on usage_logs (created);
 create index usage_logs_user on usage_logs (user_id, created);

@@ -89,7 +89,7 @@ impl Db {
 
     /// Begins a transaction for a caller that has a thread of its own, which may
     /// be blocked. Its commit survives the end of this process; it survives a
-    /// power cut once [`Db::sync`] returns (PostgreSQL: at once, if `durable`).
+    /// power cut once [`Db::sync_inline`] returns (PostgreSQL: at once, if `durable`).
     pub async fn begin_inline(&self, durable: bool) -> Result<Tx> {
         Ok(Tx::new(match &self.0 {
             Backend::Sqlite(db) => TxInner::Sqlite(db.begin_inline().await?),
@@ -97,11 +97,11 @@ impl Db {
         }))
     }
 
-    /// Waits until every commit so far is on the disk. PostgreSQL sees to that
-    /// by itself.
-    pub async fn sync(&self) -> Result<()> {
+    /// Blocks the calling thread, which must be one of the caller's own, until
+    /// every commit so far is on the disk. PostgreSQL sees to that by itself.
+    pub fn sync_inline(&self) -> Result<()> {
         match &self.0 {
-            Backend::Sqlite(db) => db.sync().await,
+            Backend::Sqlite(db) => db.sync_inline(),
             Backend::Postgres(_) => Ok(()),
         }
     }

@@ -13,6 +13,7 @@ pub struct Migration {
     /// What it brings, as in the file's name.
     pub name: &'static str,
     /// The statements for SQLite, and for PostgreSQL where none are given for it.
+    /// `{by_key}` after a table stands for `without rowid` on SQLite.
     pub sql: &'static str,
     /// The statements for PostgreSQL, where the dialects must differ.
     pub postgres: Option<&'static str>,
@@ -92,7 +93,11 @@ impl Db {
                 (Backend::Postgres(_), Some(sql)) => sql,
                 _ => migration.sql,
             };
-            for statement in statements(sql) {
+            let by_key = match &self.0 {
+                Backend::Sqlite(_) => "without rowid",
+                Backend::Postgres(_) => "",
+            };
+            for statement in statements(&sql.replace("{by_key}", by_key)) {
                 tx.execute(&statement, vec![]).await?;
             }
             tx.execute(

@@ -48,7 +48,8 @@ struct Log {
 impl Log {
     /// Waits until every commit so far is on the disk.
     fn sync(&self) -> Result<()> {
-        let unavailable = |e: std::io::Error| DbError::Unavailable(format!("the log cannot be synced: {e}"));
+        let unavailable =
+            |e: std::io::Error| DbError::Unavailable(format!("the log cannot be synced: {e}"));
         let file = match self.file.get() {
             Some(file) => file,
             None => {
@@ -115,9 +116,9 @@ impl Sqlite {
         SqliteTx::begin(guard, None)
     }
 
-    pub async fn sync(&self) -> Result<()> {
-        let log = Arc::clone(&self.log);
-        blocking(move || log.sync()).await
+    /// On the calling thread, which may be blocked.
+    pub fn sync_inline(&self) -> Result<()> {
+        self.log.sync()
     }
 
     /// Moves what is in the log into the database file, as far as readers and

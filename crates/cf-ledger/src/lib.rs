@@ -21,7 +21,6 @@ use std::time::Duration;
 use cf_base::{Caller, Clock, PicoUsd, Random, RequestId};
 use cf_db::Db;
 use tokio::sync::{broadcast, mpsc};
-use tokio_util::task::TaskTracker;
 
 pub use account::{
     Account, AccountKind, NewAccount, account, open_account, reset_budget, reset_due_budgets,
@@ -86,13 +85,8 @@ struct Inner {
 
 impl Ledger {
     /// Starts the ledger of this process: closes the holds that an earlier
-    /// process left, loads prices and rates, starts the writer on `tasks`.
-    pub async fn start(
-        db: Db,
-        clock: Clock,
-        random: Random,
-        tasks: &TaskTracker,
-    ) -> cf_base::Result<Self> {
+    /// process left, loads prices and rates, starts the writer.
+    pub async fn start(db: Db, clock: Clock, random: Random) -> cf_base::Result<Self> {
         let rates = Rates::load(&db).await?;
         let book = PriceBook::embedded();
         let (queue, receiver) = mpsc::channel(QUEUE);
@@ -107,7 +101,7 @@ impl Ledger {
             book,
             booked: booked.clone(),
         }));
-        writer::start(db, clock, random, booked, receiver, tasks)?;
+        writer::start(db, clock, random, booked, receiver)?;
         ledger.expire_holds(true).await?;
         Ok(ledger)
     }

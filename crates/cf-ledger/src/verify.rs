@@ -38,15 +38,10 @@ impl Ledger {
 
 /// Balances against the sums of the entries.
 async fn balances(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
-    for (kind, owner, posted, pending) in [
-        ("user", "user_id", "posted_nanos", "pending_nanos"),
-        ("key", "key_id", "posted_nanos", "pending_nanos"),
-        (
-            "tenant",
-            "tenant_id",
-            "tenant_posted_nanos",
-            "tenant_pending_nanos",
-        ),
+    for (kind, owner, posted) in [
+        ("user", "user_id", "posted_nanos"),
+        ("key", "key_id", "posted_nanos"),
+        ("tenant", "tenant_id", "tenant_posted_nanos"),
     ] {
         // A limit entry of the account itself names nobody else.
         let own_limit = match kind {
@@ -54,18 +49,17 @@ async fn balances(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
             _ => "limit_nanos",
         };
         let sql = format!(
-            "select a.owner_id, a.posted_nanos, a.pending_nanos, coalesce(a.limit_nanos, 0), \
-             coalesce(e.posted, 0), coalesce(e.pending, 0), coalesce(e.lim, 0) \
+            "select a.owner_id, a.posted_nanos, coalesce(a.limit_nanos, 0), \
+             coalesce(e.posted, 0), coalesce(e.lim, 0) \
              from ledger_accounts a left join (select {owner} as owner, \
-             cast(sum({posted}) as bigint) as posted, cast(sum({pending}) as bigint) as pending, \
+             cast(sum({posted}) as bigint) as posted, \
              cast(sum({own_limit}) as bigint) as lim from ledger_entries group by {owner}) e \
              on e.owner = a.owner_id where a.kind = '{kind}' and (a.posted_nanos <> coalesce(e.posted, 0) \
-             or a.pending_nanos <> coalesce(e.pending, 0) or coalesce(a.limit_nanos, 0) <> coalesce(e.lim, 0))"
+             or coalesce(a.limit_nanos, 0) <> coalesce(e.lim, 0))"
         );
         for row in db.query(&sql, vec![]).await? {
             let id: String = row.at(0)?;
-            for (name, stands, should_be) in [("posted", 1, 4), ("pending", 2, 5), ("limit", 3, 6)]
-            {
+            for (name, stands, should_be) in [("posted", 1, 3), ("limit", 2, 4)] {
                 push(
                     found,
                     &row,

@@ -12,7 +12,6 @@ use std::time::Duration;
 use cf_base::{Clock, ExchangeRate, Id, Kind, Nanos, PicoUsd, Random, Timestamp};
 use cf_db::{Db, DbError, Tx, Value};
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio_util::task::TaskTracker;
 
 use crate::account::AccountKind;
 use crate::hold::{HoldRow, Receipt, UsageRow};
@@ -86,10 +85,9 @@ pub(crate) fn start(
     random: Random,
     booked: broadcast::Sender<Booked>,
     queue: mpsc::Receiver<Op>,
-    tasks: &TaskTracker,
 ) -> cf_base::Result<()> {
     let (unsynced, committed) = mpsc::channel(UNSYNCED);
-    tasks.spawn(sync(db.clone(), committed, booked));
+    thread("ledger-sync", sync(db.clone(), committed, booked))?;
     let writer = Writer {
         db,
         clock,
@@ -97,10 +95,15 @@ pub(crate) fn start(
         unsynced,
         versions: HashSet::new(),
     };
+    thread("ledger", writer.run(queue))
+}
+
+/// Runs `work` on a thread of its own, which it may block.
+fn thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> cf_base::Result<()> {
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new()
-        .name("ledger".into())
-        .spawn(move || runtime.block_on(writer.run(queue)))
+        .name(name.into())
+        .spawn(move || runtime.block_on(work))
         .map(drop)
         .map_err(cf_base::Error::internal)
 }
@@ -115,7 +118,7 @@ async fn sync(
     while committed.recv_many(&mut batches, UNSYNCED).await > 0 {
         let mut warned = false;
         // What is committed cannot be taken back: it is told as soon as the disk works.
-        while let Err(error) = db.sync().await {
+        while let Err(error) = db.sync_inline() {
             if !warned {
                 tracing::error!(%error, "the ledger cannot be synced to the disk; answers wait until it can");
                 warned = true;
@@ -215,9 +218,7 @@ impl Writer {
         let mut outcome = Outcome::default();
         for (op, ended) in batch.iter().zip(ended) {
             outcome.0.push(match op {
-                Op::Reserve(reserve) => {
-                    Answer::Reserved(accounts.reserve(reserve, &mut rows, &self.random))
-                }
+                Op::Reserve(reserve) => Answer::Reserved(accounts.reserve(reserve, &mut rows)),
                 Op::Close(close) => {
                     Answer::Closed(accounts.close(close, ended, &mut rows, &self.random))
                 }
@@ -452,12 +453,7 @@ impl Accounts {
         Ok(Self(accounts))
     }
 
-    fn reserve(
-        &mut self,
-        reserve: &Reserve,
-        rows: &mut Rows,
-        random: &Random,
-    ) -> cf_base::Result<Granted> {
+    fn reserve(&mut self, reserve: &Reserve, rows: &mut Rows) -> cf_base::Result<Granted> {
         let mut row = reserve.row.clone();
         let user = row.user_id.to_string();
         let tenant = row.tenant_id.to_string();
@@ -532,14 +528,6 @@ impl Accounts {
             reserve.created_at.into(),
             reserve.expires_at.into(),
         ]);
-        rows.entry(
-            "reserve",
-            row.hold_id.as_str(),
-            &row,
-            (Nanos::ZERO, row.amount.nanos),
-            (Nanos::ZERO, row.tenant_amount.nanos),
-            random,
-        );
         Ok(Granted {
             remaining: self.0.get(&user).map_or(Nanos(i64::MAX), Balance::left),
             granted,
@@ -598,8 +586,8 @@ impl Accounts {
                 tenant_amount: usage.tenant_cost,
                 known: true,
             },
-            (cost, -released),
-            (tenant_cost, -tenant_released),
+            (cost, released),
+            (tenant_cost, tenant_released),
             random,
         );
         let id = Id::sorted(rows.now, random);
@@ -672,7 +660,7 @@ impl Rows {
         }
     }
 
-    /// An entry for key, user and tenant; `(posted, pending)` each.
+    /// An entry for key, user and tenant; `(posted, reserved)` each.
     fn entry(
         &mut self,
         kind: &str,
@@ -714,8 +702,8 @@ impl Rows {
             ),
             (
                 "insert into ledger_entries (id, kind, request_id, user_id, tenant_id, key_id, \
-                 currency, posted_nanos, pending_nanos, tenant_currency, tenant_posted_nanos, \
-                 tenant_pending_nanos, created) \
+                 currency, posted_nanos, reserved_nanos, tenant_currency, tenant_posted_nanos, \
+                 tenant_reserved_nanos, created) \
                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
                 std::mem::take(&mut self.entries),
             ),

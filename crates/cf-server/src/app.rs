@@ -98,7 +98,7 @@ impl App {
             &master,
             &identity,
         );
-        let ledger = Ledger::start(db.clone(), clock.clone(), random.clone(), &tasks).await?;
+        let ledger = Ledger::start(db.clone(), clock.clone(), random.clone()).await?;
         let http = HttpClient::new(config.allow_private_upstreams);
         let gateway = Gateway::new(GatewayParts {
             clock: clock.clone(),

@@ -150,7 +150,7 @@ export interface LedgerEntryRecord extends BaseRecord {
   tenant_id: string;
   currency: string;
   posted: number;
-  pending: number;
+  reserved: number;
   request_id: string;
   note: string;
   actor: string;

@@ -145,7 +145,7 @@ export const de: typeof en = {
     note: 'Notiz',
     kind: 'Art',
     posted: 'Gebucht',
-    pending: 'Vorgemerkt',
+    reserved: 'Vorgemerkt',
     exchangeRate: 'Wechselkurs',
     priceVersion: 'Preisfassung',
     groupBy: 'Zusammenfassen nach',

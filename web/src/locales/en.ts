@@ -143,7 +143,7 @@ export const en = {
     note: 'Note',
     kind: 'Kind',
     posted: 'Posted',
-    pending: 'Pending',
+    reserved: 'Reserved',
     exchangeRate: 'Exchange rate',
     priceVersion: 'Price version',
     groupBy: 'Group by',

@@ -25,14 +25,14 @@ pub(super) fn collection() -> Collection {
             Field::relation("key_id", "api_keys", OnDelete::Keep),
             Field::text("currency", 3),
             Field::signed_money("posted").column("posted_nanos"),
-            Field::signed_money("pending").column("pending_nanos"),
+            Field::signed_money("reserved").column("reserved_nanos"),
             Field::signed_money("limit").column("limit_nanos"),
             Field::text("tenant_currency", 3).seen_by(Level::TenantAdmin),
             Field::signed_money("tenant_posted")
                 .column("tenant_posted_nanos")
                 .seen_by(Level::TenantAdmin),
-            Field::signed_money("tenant_pending")
-                .column("tenant_pending_nanos")
+            Field::signed_money("tenant_reserved")
+                .column("tenant_reserved_nanos")
                 .seen_by(Level::TenantAdmin),
             Field::text("note", 1_000),
             Field::text("actor", 200),

@@ -3,7 +3,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cf_base::{Kind, Nanos};
 use cf_ledger::Ledger;
 use futures_util::future::join_all;
-use tokio_util::task::TaskTracker;
 
 use crate::fixture::{DOLLAR, Fixture, call, nanos};
 
@@ -133,14 +132,9 @@ async fn holds_of_a_dead_process_are_closed_at_the_next_start() {
             // Another node may hold it: there it expires by time.
             f.clock.advance(std::time::Duration::from_secs(601));
         }
-        let next = Ledger::start(
-            f.db.clone(),
-            f.clock.clone(),
-            f.random.clone(),
-            &TaskTracker::new(),
-        )
-        .await
-        .unwrap();
+        let next = Ledger::start(f.db.clone(), f.clock.clone(), f.random.clone())
+            .await
+            .unwrap();
         next.flush().await.unwrap();
         f.assert_settled().await;
         let expired = "select count(*) from usage_logs where status = 'expired'";

@@ -13,7 +13,6 @@ use cf_ledger::{
     PriceVersion, open_account,
 };
 use cf_testkit::TestDb;
-use tokio_util::task::TaskTracker;
 
 pub struct Fixture {
     pub db: Db,
@@ -75,14 +74,9 @@ impl Fixture {
                 .unwrap();
         }
         tx.commit().await.unwrap();
-        let ledger = Ledger::start(
-            db.clone(),
-            clock.clone(),
-            random.clone(),
-            &TaskTracker::new(),
-        )
-        .await
-        .unwrap();
+        let ledger = Ledger::start(db.clone(), clock.clone(), random.clone())
+            .await
+            .unwrap();
         Self {
             db,
             ledger,

@@ -153,9 +153,9 @@ function Ledger({ userId }: { userId: string }) {
     },
     {
       key: 'pending',
-      header: t('field.pending'),
+      header: t('field.reserved'),
       align: 'right',
-      cell: (row) => <Money value={row.pending} currency={row.currency} />,
+      cell: (row) => <Money value={row.reserved} currency={row.currency} />,
     },
     { key: 'note', header: t('field.note'), cell: (row) => row.note || row.request_id || '–' },
   ];

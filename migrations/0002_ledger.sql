@@ -34,6 +34,13 @@ create table ledger_holds (
   expires_at bigint not null
 ) {by_key};
 
+-- Processes that hold reservations, and when each was last heard of (unix ms):
+-- the holds of one that has fallen silent are released by the others.
+create table ledger_nodes (
+  node text primary key,
+  seen_at bigint not null
+);
+
 -- Every change of every account, never altered: the sums of the entries are
 -- the balances. A call has one entry, its end, with the same amounts for key,
 -- user and tenant (the tenant's in its own currency).

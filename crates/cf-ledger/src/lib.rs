@@ -40,6 +40,8 @@ use writer::Op;
 /// Writes that may wait at a time; each running call keeps one place for its
 /// end, so that settling never waits and never fails. Past that, new calls wait.
 const QUEUE: usize = 1 << 16;
+/// A process that has not been heard of for so long is dead.
+const SILENCE: Duration = Duration::from_secs(30);
 /// Booked calls that a slow listener may lag behind before it misses some.
 const EVENTS: usize = 4096;
 
@@ -102,6 +104,7 @@ impl Ledger {
             booked: booked.clone(),
         }));
         writer::start(db, clock, random, booked, receiver)?;
+        ledger.heartbeat().await?;
         ledger.expire_holds(true).await?;
         Ok(ledger)
     }
@@ -179,20 +182,47 @@ impl Ledger {
         }
     }
 
+    /// Lets other processes know that this one lives; to be called every few seconds.
+    pub async fn heartbeat(&self) -> cf_base::Result<()> {
+        let now = self.0.clock.now();
+        self.0
+            .db
+            .execute(
+                "insert into ledger_nodes (node, seen_at) values ($1, $2) \
+                 on conflict (node) do update set seen_at = $2",
+                vec![(&self.0.node).into(), now.into()],
+            )
+            .await?;
+        Ok(())
+    }
+
     /// Closes holds by rule: a hold whose process has died is released in full
     /// and logged as `expired`. On SQLite every hold found at the start is of a
-    /// dead process (the data directory is locked); on PostgreSQL, and for
-    /// reservations of the Billing API, `expires_at` decides.
+    /// dead process (the data directory is locked); on PostgreSQL a process is
+    /// dead when it has not been heard of for 30 s. Reservations of the Billing
+    /// API, and calls beyond every deadline, end by their `expires_at`.
     pub async fn expire_holds(&self, at_start: bool) -> cf_base::Result<usize> {
         let all = at_start && !self.0.db.is_postgres();
+        let now = self.0.clock.now();
+        let silent_since = now.as_millis() - i64::try_from(SILENCE.as_millis()).unwrap_or(i64::MAX);
+        let nodes = "node <> '' and node <> $3 and node not in \
+                     (select node from ledger_nodes where seen_at > $4)";
         let rows = self
             .0
             .db
             .query(
-                "select request_id, user_id, tenant_id, key_id, model, currency, amount_nanos, \
-                 tenant_currency, tenant_amount_nanos from ledger_holds \
-                 where expires_at <= $1 or ($2 = 1 and node <> '') order by created_at limit 10000",
-                vec![self.0.clock.now().into(), all.into()],
+                &format!(
+                    "select request_id, user_id, tenant_id, key_id, model, currency, amount_nanos, \
+                     tenant_currency, tenant_amount_nanos from ledger_holds \
+                     where expires_at <= $1 or (cast($2 as bigint) = 1 and node <> '') or ({nodes}) \
+                     order by created_at limit 10000"
+                ),
+                vec![
+                    now.into(),
+                    all.into(),
+                    (&self.0.node).into(),
+                    silent_since.into(),
+                ],
             )
             .await?;
         let mut closed = 0;

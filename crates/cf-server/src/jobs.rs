@@ -13,7 +13,10 @@ use crate::App;
 const CHANGES: Duration = Duration::from_millis(250);
 /// How often budgets are looked at; each is reset at most once per period.
 const RESETS: Duration = Duration::from_secs(60);
-/// How often old reservations are closed and last uses written.
+/// How often other processes are told that this one lives (dead after 30 s), and
+/// the holds of dead ones are released.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often the last use of keys is written down.
 const CLEANING: Duration = Duration::from_secs(30);
 
 /// Starts every job.
@@ -35,8 +38,12 @@ pub fn start(app: &App) {
         }
         Ok(())
     });
-    every(app, CLEANING, "cleaning", |app: App| async move {
+    every(app, HEARTBEAT, "heartbeat", |app: App| async move {
+        app.ledger.heartbeat().await?;
         app.ledger.expire_holds(false).await?;
+        Ok(())
+    });
+    every(app, CLEANING, "cleaning", |app: App| async move {
         app.identity.flush_last_used().await?;
         Ok(())
     });

@@ -129,8 +129,8 @@ async fn holds_of_a_dead_process_are_closed_at_the_next_start() {
     for f in Fixture::each("10").await {
         std::mem::forget(f.reserve(4 * DOLLAR).await.unwrap());
         if f.name == "postgres" {
-            // Another node may hold it: there it expires by time.
-            f.clock.advance(std::time::Duration::from_secs(601));
+            // Another node may hold it: it is dead once it has been silent.
+            f.clock.advance(std::time::Duration::from_secs(31));
         }
         let next = Ledger::start(f.db.clone(), f.clock.clone(), f.random.clone())
             .await

@@ -1,0 +1,147 @@
+//! Starting the program, and calling it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cf_db::Location;
+use cf_http::HttpClient;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use serde_json::Value;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// The program with a command, ready to be run.
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloudfreedom"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CLOUDFREEDOM_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments);
+    command
+}
+
+/// Runs a command on a data directory to its end.
+pub fn run(data_dir: &Path, arguments: &[&str]) -> Output {
+    program(arguments)
+        .arg("--data-dir")
+        .arg(data_dir)
+        .output()
+        .unwrap()
+}
+
+/// What a command said on standard error.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A running server, killed when dropped.
+pub struct Server {
+    child: Child,
+    pub url: String,
+    /// Everything it said until it listened.
+    pub said: String,
+}
+
+impl Server {
+    /// Starts the server on a free port and waits until it listens.
+    pub fn start(data_dir: &Path, location: &Location, more: &[&str]) -> Self {
+        let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+        command.arg("--data-dir").arg(data_dir).args(more);
+        if let Location::Postgres(url) = location {
+            command.arg("--database-url").arg(url);
+        }
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let started = Instant::now();
+        let mut address = None;
+        while address.is_none() {
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("it ended while starting:\n{said}"))
+                .unwrap();
+            said.push_str(&line);
+            said.push('\n');
+            assert!(started.elapsed() < STARTS_WITHIN, "too slow:\n{said}");
+            address = serde_json::from_str::<Value>(&line)
+                .ok()
+                .filter(|event| event["message"] == "listening")
+                .map(|event| event["address"].as_str().unwrap().to_owned());
+        }
+        // Whatever else it says must not fill the pipe.
+        std::thread::spawn(move || for _ in lines.map_while(Result::ok) {});
+        Self {
+            child,
+            url: format!("http://{}", address.unwrap()),
+            said,
+        }
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop and waits for its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").arg(&id).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What came back in full.
+pub struct Answer {
+    pub status: u16,
+    pub request_id: String,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// Calls the server; `None` if the answer did not come in full.
+pub async fn call(
+    client: &HttpClient,
+    method: &str,
+    url: &str,
+    header: (&str, &str),
+    body: &Value,
+) -> Option<Answer> {
+    let request = Request::builder()
+        .method(method)
+        .uri(url)
+        .header("content-type", "application/json")
+        .header(header.0, header.1)
+        .body(Full::from(body.to_string()))
+        .unwrap();
+    let response = client.send(request, Duration::from_secs(30)).await.ok()?;
+    let status = response.status().as_u16();
+    let request_id = response.headers()["x-request-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let body = response.into_body().collect().await.ok()?.to_bytes();
+    Some(Answer {
+        status,
+        request_id,
+        body,
+    })
+}

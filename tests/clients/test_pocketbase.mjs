@@ -7,10 +7,10 @@ import { admin, billingApiKey, first, model, openai, pocketbase, signedIn, super
 
 const unique = randomBytes(4).toString("hex");
 
-function status(expected) {
+function status(...expected) {
   return (error) => {
     assert.ok(error instanceof ClientResponseError, String(error));
-    assert.equal(error.status, expected, JSON.stringify(error.response));
+    assert.ok(expected.includes(error.status), `${error.status}: ${JSON.stringify(error.response)}`);
     return true;
   };
 }
@@ -164,8 +164,8 @@ describe("another tenant", () => {
 
   test("changes and deletes none of them", async () => {
     await assert.rejects(stranger.collection("users").update(ours.id, { status: "suspended" }), status(404));
-    // As in PocketBase: deleting users is for administrators, whoever the user is.
-    await assert.rejects(stranger.collection("users").delete(ours.id), status(403));
+    // Where only superusers may delete at all, the refusal is a 403 that says nothing about the record.
+    await assert.rejects(stranger.collection("users").delete(ours.id), status(403, 404));
     await assert.rejects(stranger.collection("tenants").getOne(ours.tenant_id), status(404));
   });
 });
@@ -213,8 +213,8 @@ describe("realtime", () => {
     const me = client.authStore.record.id;
     await client.collection("users").subscribe(me, (event) => event.action === "update" && budget.give(event.record));
     await openai().chat.completions.create({ model, messages: [{ role: "user", content: "Hello!" }], max_tokens: 8 });
-    const [record, after] = await Promise.all([log.value, budget.value]);
+    const [record, changed] = await Promise.all([log.value, budget.value]);
     assert.equal(record.model, model);
-    assert.ok(after.budget_used > 0);
+    assert.ok(changed.budget_used > 0);
   });
 });

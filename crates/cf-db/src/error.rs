@@ -10,6 +10,10 @@ pub enum DbError {
     /// read-only: nothing was written.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// Another transaction was in the way and this one was given up; trying again
+    /// may work.
+    #[error("another transaction was in the way: {0}")]
+    Contended(String),
     /// A column does not hold what was expected.
     #[error("unexpected data: {0}")]
     Data(String),
@@ -24,7 +28,7 @@ pub type Result<T, E = DbError> = std::result::Result<T, E>;
 impl From<DbError> for cf_base::Error {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Unavailable(_) => Self::new(
+            DbError::Unavailable(_) | DbError::Contended(_) => Self::new(
                 cf_base::Kind::Unavailable,
                 "The database cannot be reached; nothing was done. Try again later.",
             )

@@ -241,6 +241,11 @@ fn error(error: tokio_postgres::Error) -> DbError {
     let code = db.code();
     if *code == SqlState::UNIQUE_VIOLATION {
         DbError::Unique(db.constraint().unwrap_or_default().to_owned())
+    } else if *code == SqlState::T_R_DEADLOCK_DETECTED
+        || *code == SqlState::T_R_SERIALIZATION_FAILURE
+        || *code == SqlState::LOCK_NOT_AVAILABLE
+    {
+        DbError::Contended(text)
     } else if code.code().starts_with("08")
         || code.code().starts_with("53")
         || code.code().starts_with("57")

@@ -12,8 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::Deadlines;
 use crate::meter::Meter;
+use crate::{Deadlines, call};
 
 /// Where a stream comes from.
 pub enum Upstream {
@@ -127,7 +127,10 @@ impl Streaming {
                 State::Settling { settled, last } => {
                     let booked = match Pin::new(settled).poll(cx) {
                         Poll::Ready(booked) => booked,
-                        Poll::Pending => return Poll::Pending,
+                        Poll::Pending if self.silence.as_mut().poll(cx).is_pending() => {
+                            return Poll::Pending;
+                        }
+                        Poll::Pending => Err(call::books_late()),
                     };
                     match booked {
                         Ok(_) => self.ready.extend(last.take()),
@@ -209,6 +212,9 @@ impl Streaming {
             && let Some(settled) = meter.finish_stream()
         {
             self.state = State::Settling { settled, last };
+            self.silence
+                .as_mut()
+                .reset(Instant::now() + self.deadlines.books);
         }
     }
 

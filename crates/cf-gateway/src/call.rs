@@ -333,7 +333,7 @@ async fn demo(
         ));
     }
     let body = cf_llm::demo_plain(request, model, Some(limit), &id, created);
-    plain(body, meter, headers).await
+    plain(inner, body, meter, headers).await
 }
 
 async fn answer(
@@ -380,11 +380,16 @@ async fn answer(
             ));
         }
     };
-    plain(body, meter, headers).await
+    plain(inner, body, meter, headers).await
 }
 
 /// A whole reply: booked, then released.
-async fn plain(body: Bytes, meter: Meter, mut headers: HeaderMap) -> Result<Response<GatewayBody>> {
+async fn plain(
+    inner: &Inner,
+    body: Bytes,
+    meter: Meter,
+    mut headers: HeaderMap,
+) -> Result<Response<GatewayBody>> {
     let Some((usage, estimated, _)) = parse_usage(&body, meter.estimated_input()) else {
         drop(meter.fail());
         return Err(Error::new(
@@ -393,7 +398,9 @@ async fn plain(body: Bytes, meter: Meter, mut headers: HeaderMap) -> Result<Resp
         ));
     };
     let receipt = match meter.finish(usage, estimated) {
-        Some(settled) => settled.await?,
+        Some(settled) => tokio::time::timeout(inner.deadlines.books, settled)
+            .await
+            .unwrap_or_else(|_| Err(books_late()))?,
         None => return Err(Error::internal("a call ended twice")),
     };
     let Receipt {
@@ -442,6 +449,15 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);
     }
+}
+
+/// The books cannot be written now: the answer is kept back. The call itself is
+/// booked as soon as they can.
+pub fn books_late() -> Error {
+    Error::new(
+        Kind::Unavailable,
+        "The books cannot be written now, so the answer is not released. Try again later.",
+    )
 }
 
 fn not_found(model: &str) -> Error {

@@ -33,6 +33,8 @@ pub struct Deadlines {
     pub first_byte: Duration,
     /// Between two pieces of a stream.
     pub gap: Duration,
+    /// Until a call that has ended is in the books.
+    pub books: Duration,
     /// The whole call. Holds of a dead process expire after it.
     pub total: Duration,
 }
@@ -42,6 +44,7 @@ impl Default for Deadlines {
         Self {
             first_byte: Duration::from_secs(300),
             gap: Duration::from_secs(120),
+            books: Duration::from_secs(15),
             total: Duration::from_secs(1800),
         }
     }

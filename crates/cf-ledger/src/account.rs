@@ -244,7 +244,7 @@ pub async fn reset_due_budgets(db: &Db, clock: &Clock, random: &Random) -> cf_ba
         let due = db
             .query(
                 "select owner_id from ledger_accounts where reset_date <> '' and reset_date <= $1 \
-                 order by reset_date limit 500",
+                 order by owner_id limit 500",
                 vec![now.to_date_text().to_string().into()],
             )
             .await?;

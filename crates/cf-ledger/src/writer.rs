@@ -21,6 +21,8 @@ use crate::{Booked, prices::PriceVersion};
 const BATCH: usize = 256;
 /// Committed batches that may wait for the disk; past that the writer waits too.
 const UNSYNCED: usize = 64;
+/// Tries at once when another node was faster.
+const CONTENDED: u32 = 10;
 /// Between tries while the database is away.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -163,8 +165,9 @@ impl Writer {
     /// and ends of calls are kept until it is back: they have happened.
     async fn work(&mut self, batch: &mut Vec<Op>) {
         let mut warned = false;
+        let mut contended = 0;
         while !batch.is_empty() {
-            match self.commit(batch).await {
+            let error = match self.commit(batch).await {
                 Ok(outcome) => {
                     self.told(std::mem::take(batch), outcome).await;
                     if warned {
@@ -172,7 +175,11 @@ impl Writer {
                     }
                     return;
                 }
-                Err(error) => {
+                Err(error) => error,
+            };
+            match error {
+                DbError::Contended(_) if contended < CONTENDED => contended += 1,
+                DbError::Unavailable(_) | DbError::Contended(_) => {
                     if !warned {
                         tracing::error!(%error, "the ledger cannot be written; calls are refused until it can");
                         warned = true;
@@ -182,6 +189,13 @@ impl Writer {
                         tokio::time::sleep(RETRY).await;
                     }
                 }
+                // One of them is at fault: alone it harms nobody else.
+                _ if batch.len() > 1 => {
+                    for op in std::mem::take(batch) {
+                        Box::pin(self.work(&mut vec![op])).await;
+                    }
+                }
+                error => give_up(std::mem::take(batch), &error),
             }
         }
     }
@@ -305,25 +319,57 @@ fn refuse_reservations(batch: &mut Vec<Op>, error: &DbError) {
     }
 }
 
-/// What was found of a call's hold.
-#[derive(Clone, Copy)]
-enum Ended {
-    /// It was open and is gone now; so much was reserved.
-    Released { amount: Nanos, tenant_amount: Nanos },
-    /// There was none (any more), and the call is not in the books yet.
-    NoHold,
-    /// The call is in the books already: a commit whose answer was lost.
-    Booked,
+/// An operation that the database refuses for what it is. It cannot be retried
+/// for ever, and must not vanish: the log has what is needed to book it by hand.
+fn give_up(batch: Vec<Op>, error: &DbError) {
+    for op in batch {
+        match op {
+            Op::Reserve(reserve) => {
+                let _ = reserve
+                    .reply
+                    .send(Err(cf_base::Error::internal(error.to_string())));
+            }
+            Op::Close(close) => {
+                tracing::error!(
+                    %error,
+                    request_id = close.usage.request_id.as_str(),
+                    user_id = close.usage.user_id.as_str(),
+                    cost = %close.usage.cost.nanos,
+                    currency = close.usage.cost.currency.as_str(),
+                    "a call could not be booked; book it by hand"
+                );
+                if let Some(reply) = close.reply {
+                    let _ = reply.send(Err(cf_base::Error::internal(error.to_string())));
+                }
+            }
+            Op::Flush(reply) => drop(reply),
+        }
+    }
+}
+
+/// What was found of a call that ends.
+#[derive(Clone, Copy, Default)]
+struct Ended {
+    /// What its hold had reserved, if that was still open; it is gone now.
+    released: Nanos,
+    /// The same in the tenant's currency.
+    tenant_released: Nanos,
+    /// Whether the call is in the books already: a commit whose answer was
+    /// lost, or the same report twice at once.
+    booked: bool,
 }
 
 /// Deletes the holds of the calls that end, and finds those booked before.
 async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, DbError> {
-    let mut ended = vec![Ended::NoHold; batch.len()];
+    let mut ended = vec![Ended::default(); batch.len()];
+    let mut open = vec![false; batch.len()];
+    let mut places = Vec::new();
     let mut ids = Vec::new();
     for (at, op) in batch.iter().enumerate() {
         let Op::Close(close) = op else { continue };
         let Some(hold) = &close.hold else { continue };
-        let (mut amount, mut tenant_amount) = (hold.amount.nanos, hold.tenant_amount.nanos);
+        ended[at].released = hold.amount.nanos;
+        ended[at].tenant_released = hold.tenant_amount.nanos;
         if !hold.known {
             let row = tx
                 .query_opt(
@@ -332,24 +378,21 @@ async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, DbError> {
                 )
                 .await?;
             if let Some(row) = row {
-                amount = row.at(0)?;
-                tenant_amount = row.at(1)?;
+                ended[at].released = row.at(0)?;
+                ended[at].tenant_released = row.at(1)?;
             }
         }
-        ended[at] = Ended::Released {
-            amount,
-            tenant_amount,
-        };
-        ids.push((at, vec![Value::from(&hold.hold_id)]));
+        places.push(at);
+        ids.push(vec![Value::from(&hold.hold_id)]);
     }
     if !ids.is_empty() {
-        let (places, rows): (Vec<usize>, Vec<Vec<Value>>) = ids.into_iter().unzip();
         let deleted = tx
-            .execute_many("delete from ledger_holds where request_id = $1", rows)
+            .execute_many("delete from ledger_holds where request_id = $1", ids)
             .await?;
         for (at, count) in places.into_iter().zip(deleted) {
-            if count == 0 {
-                ended[at] = Ended::NoHold;
+            open[at] = count > 0;
+            if !open[at] {
+                ended[at] = Ended::default();
             }
         }
     }
@@ -357,9 +400,11 @@ async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, DbError> {
     for (at, op) in batch.iter().enumerate() {
         let Op::Close(close) = op else { continue };
         let id = &close.usage.request_id;
-        // With its hold still open a call cannot have been booked.
-        let booked = !seen.insert(id.clone())
-            || (matches!(ended[at], Ended::NoHold)
+        // While its own hold was open a call cannot have been booked. A
+        // reservation that a report names is not the report's own.
+        let own_hold = open[at] && close.hold.as_ref().is_some_and(|h| h.hold_id == *id);
+        ended[at].booked = !seen.insert(id)
+            || (!own_hold
                 && tx
                     .query_opt(
                         "select 1 from usage_logs where request_id = $1",
@@ -367,9 +412,6 @@ async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, DbError> {
                     )
                     .await?
                     .is_some());
-        if booked {
-            ended[at] = Ended::Booked;
-        }
     }
     Ok(ended)
 }
@@ -386,14 +428,17 @@ impl Balance {
     /// What is left; at the end of the range without a limit.
     fn left(&self) -> Nanos {
         match self.limit {
-            Some(limit) => limit - self.posted - self.pending,
+            // Saturating: a sum past the range must never wrap round to plenty.
+            Some(limit) => limit
+                .saturating_add(-self.posted)
+                .saturating_add(-self.pending),
             None => Nanos(i64::MAX),
         }
     }
 
     fn add(&mut self, posted: Nanos, pending: Nanos) {
-        self.posted += posted;
-        self.pending += pending;
+        self.posted = self.posted.saturating_add(posted);
+        self.pending = self.pending.saturating_add(pending);
         self.changed = true;
     }
 }
@@ -405,15 +450,22 @@ impl Accounts {
     async fn load(tx: &mut Tx, batch: &[Op]) -> Result<Self, DbError> {
         let mut owners = BTreeSet::new();
         for op in batch {
-            let (user, tenant, key) = match op {
-                Op::Reserve(r) => (r.row.user_id, r.row.tenant_id, &r.row.key_id),
-                Op::Close(c) => (c.usage.user_id, c.usage.tenant_id, &c.usage.key_id),
-                Op::Flush(_) => continue,
+            let mut touch = |user: &cf_base::UserId, tenant: &cf_base::TenantId, key: &str| {
+                owners.insert(user.to_string());
+                owners.insert(tenant.to_string());
+                if !key.is_empty() {
+                    owners.insert(key.to_owned());
+                }
             };
-            owners.insert(user.to_string());
-            owners.insert(tenant.to_string());
-            if !key.is_empty() {
-                owners.insert(key.clone());
+            match op {
+                Op::Reserve(r) => touch(&r.row.user_id, &r.row.tenant_id, &r.row.key_id),
+                Op::Close(c) => {
+                    touch(&c.usage.user_id, &c.usage.tenant_id, &c.usage.key_id);
+                    if let Some(hold) = &c.hold {
+                        touch(&hold.user_id, &hold.tenant_id, &hold.key_id);
+                    }
+                }
+                Op::Flush(_) => {}
             }
         }
         let mut accounts = HashMap::with_capacity(owners.len());
@@ -543,31 +595,30 @@ impl Accounts {
             currency: usage.cost.currency,
             remaining: accounts.0.get(&user).map_or(Nanos(i64::MAX), Balance::left),
         };
-        let (released, tenant_released) = match ended {
-            Ended::Booked => {
-                return Closed {
-                    receipt: receipt(self),
-                    booked: None,
-                };
-            }
-            Ended::NoHold => (Nanos::ZERO, Nanos::ZERO),
-            Ended::Released {
-                amount,
-                tenant_amount,
-            } => (amount, tenant_amount),
-        };
+        // What was reserved goes back to whom it was reserved for.
+        if let Some(hold) = &close.hold {
+            self.add(&hold.key_id, Nanos::ZERO, -ended.released);
+            self.add(hold.user_id.as_str(), Nanos::ZERO, -ended.released);
+            self.add(hold.tenant_id.as_str(), Nanos::ZERO, -ended.tenant_released);
+        }
+        if ended.booked {
+            return Closed {
+                receipt: receipt(self),
+                booked: None,
+            };
+        }
         let (cost, tenant_cost) = (usage.cost.nanos, usage.tenant_cost.nanos);
-        if close.hold.is_some() && cost > released {
+        if close.hold.is_some() && cost > ended.released {
             tracing::warn!(
                 request_id = usage.request_id.as_str(),
                 %cost,
-                %released,
+                released = %ended.released,
                 "a call cost more than was reserved for it"
             );
         }
-        self.add(&usage.key_id, cost, -released);
-        self.add(&user, cost, -released);
-        self.add(usage.tenant_id.as_str(), tenant_cost, -tenant_released);
+        self.add(&usage.key_id, cost, Nanos::ZERO);
+        self.add(&user, cost, Nanos::ZERO);
+        self.add(usage.tenant_id.as_str(), tenant_cost, Nanos::ZERO);
         let kind = match (usage.status, cost) {
             (crate::CallStatus::Expired, _) => "expire",
             (_, Nanos::ZERO) => "void",
@@ -586,8 +637,8 @@ impl Accounts {
                 tenant_amount: usage.tenant_cost,
                 known: true,
             },
-            (cost, released),
-            (tenant_cost, tenant_released),
+            (cost, ended.released),
+            (tenant_cost, ended.tenant_released),
             random,
         );
         let id = Id::sorted(rows.now, random);

@@ -120,3 +120,61 @@ async fn a_reservation_that_nobody_ends_expires() {
         f.assert_settled().await;
     }
 }
+
+#[tokio::test]
+async fn a_report_in_another_name_gives_the_reservation_back_to_its_own_accounts() {
+    for f in Fixture::each("10").await {
+        let id = f
+            .ledger
+            .reserve_external(
+                Arc::clone(&f.caller),
+                "small".into(),
+                nanos("8"),
+                Duration::from_secs(900),
+            )
+            .await
+            .unwrap();
+        // Reserved with the key, reported for the user alone.
+        let mut without_key = (*f.caller).clone();
+        without_key.key_id = None;
+        let mut ended = report(&f, "e", 1_000_000);
+        ended.caller = Arc::new(without_key);
+        ended.reservation = Some(id);
+        f.ledger.log_usage(ended).await.unwrap();
+        f.assert_settled().await;
+        let key = cf_ledger::account(&f.db, f.caller.key_id.unwrap().0)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(key.pending.0, 0, "{}", f.name);
+    }
+}
+
+#[tokio::test]
+async fn the_same_report_with_and_without_a_reservation_at_once_is_booked_once() {
+    for f in Fixture::each("10").await {
+        for round in 0..10 {
+            let id = f
+                .ledger
+                .reserve_external(
+                    Arc::clone(&f.caller),
+                    "small".into(),
+                    nanos("0.1"),
+                    Duration::from_secs(900),
+                )
+                .await
+                .unwrap();
+            let request = format!("both-{round}");
+            let plain = f.ledger.log_usage(report(&f, &request, 10_000));
+            let mut with = report(&f, &request, 10_000);
+            with.reservation = Some(id);
+            let with = f.ledger.log_usage(with);
+            // Either may be the first; the other is a conflict, and nothing hangs.
+            let _ = futures_util::future::join(plain, with).await;
+        }
+        f.clock.advance(Duration::from_secs(901));
+        f.ledger.expire_holds(false).await.unwrap();
+        f.assert_settled().await;
+        assert_eq!(f.balance().await.0, nanos("0.1"), "{}", f.name);
+    }
+}

@@ -22,6 +22,8 @@ use crate::extract::{Manager, RECORD_BODY, read_body};
 const RESERVATION: Duration = Duration::from_secs(15 * 60);
 /// Output tokens assumed where neither request nor price book say.
 const OUTPUT_TOKENS: u64 = 4096;
+/// Largest amount that can be reported or estimated at once: a million units.
+const MAX_AMOUNT: i64 = 1_000_000 * 1_000_000_000;
 /// Most tokens that can be reported at once.
 const MAX_TOKENS: u64 = 1_000_000_000;
 
@@ -239,12 +241,12 @@ fn request_id(text: &str, field: &'static str) -> Result<RequestId, Error> {
 
 fn amount(number: &Number, field: &'static str) -> Result<Nanos, Error> {
     parse_decimal_nanos(&number.to_string())
-        .filter(|nanos| *nanos >= 0)
+        .filter(|nanos| (0..=MAX_AMOUNT).contains(nanos))
         .map(Nanos)
         .ok_or_else(|| {
             Error::invalid_field(
                 field,
-                format!("{field} is a decimal number, not below zero."),
+                format!("{field} is a decimal number from 0 to 1000000."),
             )
         })
 }

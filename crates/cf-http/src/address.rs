@@ -45,10 +45,13 @@ fn is_private_v6(v6: Ipv6Addr) -> bool {
         || (first & 0xffc0) == 0xfe80 // link-local
         || (first & 0xffc0) == 0xfec0 // site-local, deprecated
         || (first == 0x2001 && v6.segments()[1] == 0x0db8) // documentation
+        || (first == 0x2001 && v6.segments()[1] == 0) // Teredo, RFC 4380
+        || (first == 0x0064 && v6.segments()[1] == 0xff9b) // local NAT64, RFC 8215
         || (first == 0x0100 && v6.segments()[1..4] == [0, 0, 0]) // discard
 }
 
-/// IPv4 in IPv6 clothes: mapped, compatible, NAT64 (RFC 6052), 6to4 (RFC 3056).
+/// IPv4 in IPv6 clothes: mapped, compatible, translated (RFC 2765), NAT64
+/// (RFC 6052), 6to4 (RFC 3056).
 fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = v6.segments();
     let last = Ipv4Addr::from((u32::from(s[6]) << 16) | u32::from(s[7]));
@@ -58,7 +61,7 @@ fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     if s[..6] == [0; 6] && u32::from(last) > 1 {
         return Some(last);
     }
-    if s[0] == 0x64 && s[1] == 0xff9b {
+    if s[..6] == [0x64, 0xff9b, 0, 0, 0, 0] || s[..6] == [0, 0, 0, 0, 0xffff, 0] {
         return Some(last);
     }
     (s[0] == 0x2002).then(|| Ipv4Addr::from((u32::from(s[1]) << 16) | u32::from(s[2])))
@@ -117,12 +120,21 @@ mod tests {
             "::ffff:10.0.0.1",
             "::ffff:127.0.0.1",
             "64:ff9b::7f00:1",
+            "64:ff9b:1::808:808",
+            "::ffff:0:127.0.0.1",
+            "2001:0:808:808::1",
             "2002:7f00:1::",
             "::127.0.0.1",
         ] {
             assert!(is_private(private.parse().expect(private)), "{private}");
         }
-        for public in ["1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
+        for public in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "2606:4700::1111",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+        ] {
             assert!(!is_private(public.parse().expect(public)), "{public}");
         }
     }

@@ -121,6 +121,7 @@ fn failure(status: u16, text: String) -> UpstreamFailure {
     UpstreamFailure {
         error: Error::new(Kind::Upstream { status }, text),
         retryable: true,
+        code: None,
     }
 }
 

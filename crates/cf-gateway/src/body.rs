@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use cf_ledger::Settled;
-use cf_llm::{Frame as Event, SseDecoder, stream_error_frame};
+use cf_llm::{Frame as Event, SseDecoder, SseEvent, stream_error_frame, stream_failure_frame};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -65,9 +65,13 @@ impl GatewayBody {
         Self(Inner::Full(Some(bytes)))
     }
 
-    /// A stream with the meter of its call.
-    pub(crate) fn stream(upstream: Upstream, meter: Meter, deadlines: Deadlines) -> Self {
-        let now = Instant::now();
+    /// A stream with the meter of its call; at `ends_at` it is cut off.
+    pub(crate) fn stream(
+        upstream: Upstream,
+        meter: Meter,
+        deadlines: Deadlines,
+        ends_at: Instant,
+    ) -> Self {
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
             decoder: SseDecoder::default(),
@@ -75,7 +79,7 @@ impl GatewayBody {
             state: State::Reading(meter),
             silence: Box::pin(tokio::time::sleep(deadlines.gap)),
             deadlines,
-            ends_at: now + deadlines.total,
+            ends_at,
         })))
     }
 }
@@ -144,7 +148,7 @@ impl Streaming {
                     self.state = State::Ended;
                 }
                 State::Reading(_) => match poll_upstream(&mut self.upstream, cx) {
-                    Poll::Ready(Some(Ok(bytes))) => self.take(&bytes),
+                    Poll::Ready(Some(Ok(bytes))) => self.take(bytes),
                     Poll::Ready(Some(Err(sentence))) => self.break_off(sentence, "upstream_error"),
                     Poll::Ready(None) => self.upstream_ended(),
                     Poll::Pending => {
@@ -162,7 +166,7 @@ impl Streaming {
     }
 
     /// Takes bytes of the provider.
-    fn take(&mut self, bytes: &[u8]) {
+    fn take(&mut self, bytes: Bytes) {
         let next = (Instant::now() + self.deadlines.gap).min(self.ends_at);
         self.silence.as_mut().reset(next);
         if let State::Reading(meter) = &mut self.state {
@@ -175,55 +179,62 @@ impl Streaming {
             );
             return;
         }
-        while let State::Reading(meter) = &mut self.state {
+        while matches!(self.state, State::Reading(_)) {
             let Some(event) = self.decoder.next_event() else {
                 return;
             };
-            match meter.tap().event(&event) {
-                Event::Pass => self.ready.push_back(event.raw),
-                Event::Strip => {}
-                Event::Done => self.settle(Some(event.raw)),
-                Event::Failed => {
-                    // The provider's own words, then the end.
-                    self.ready.push_back(event.raw);
-                    if let State::Reading(meter) = std::mem::replace(&mut self.state, State::Ended)
-                    {
-                        drop(meter.break_off());
-                    }
-                }
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: SseEvent) {
+        let State::Reading(meter) = &mut self.state else {
+            return;
+        };
+        match meter.tap().event(&event) {
+            Event::Pass => self.ready.push_back(event.raw),
+            Event::Strip => {}
+            Event::Done => self.end(Meter::finish_stream, Some(event.raw)),
+            Event::Failed => {
+                let secret = meter.deployment().map(|d| d.key.secret.expose());
+                let last = stream_failure_frame(&event.data, secret.unwrap_or_default());
+                self.end(Meter::break_off, Some(last));
+                self.hang_up();
             }
         }
     }
 
     /// The provider ended the stream without `[DONE]`, as some do.
     fn upstream_ended(&mut self) {
-        while let Some(event) = self.decoder.rest() {
-            if let State::Reading(meter) = &mut self.state
-                && meter.tap().event(&event) != Event::Strip
-            {
-                self.ready.push_back(event.raw);
+        while matches!(self.state, State::Reading(_)) {
+            match self.decoder.rest() {
+                Some(event) => self.handle(event),
+                None => self.end(Meter::finish_stream, None),
             }
-        }
-        self.settle(None);
-    }
-
-    fn settle(&mut self, last: Option<Bytes>) {
-        if let State::Reading(meter) = std::mem::replace(&mut self.state, State::Ended)
-            && let Some(settled) = meter.finish_stream()
-        {
-            self.state = State::Settling { settled, last };
-            self.silence
-                .as_mut()
-                .reset(Instant::now() + self.deadlines.books);
         }
     }
 
     /// Ends the stream with an error that the client sees.
     fn break_off(&mut self, sentence: &str, code: &str) {
-        self.ready.push_back(stream_error_frame(sentence, code));
-        if let State::Reading(meter) = std::mem::replace(&mut self.state, State::Ended) {
-            drop(meter.break_off());
+        let last = stream_error_frame(sentence, code);
+        self.end(Meter::break_off, Some(last));
+        self.hang_up();
+    }
+
+    /// Books the call; `last` is for the client once that is durable.
+    fn end(&mut self, book: impl FnOnce(Meter) -> Option<Settled>, last: Option<Bytes>) {
+        if let State::Reading(meter) = std::mem::replace(&mut self.state, State::Ended)
+            && let Some(settled) = book(meter)
+        {
+            self.state = State::Settling { settled, last };
+            let until = Instant::now() + self.deadlines.books;
+            self.silence.as_mut().reset(until);
         }
+    }
+
+    /// Lets go of the provider, which may still be at work.
+    fn hang_up(&mut self) {
+        self.upstream = Upstream::Ready(VecDeque::new());
     }
 }
 

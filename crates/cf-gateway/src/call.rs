@@ -5,29 +5,34 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cf_base::{Caller, Error, Kind, Nanos, PicoUsd, RequestId, Result};
-use cf_ledger::{HoldRequest, PriceVersion, Receipt};
-use cf_llm::{ChatRequest, Provider, estimated_prompt_tokens, parse_usage};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use cf_ledger::{HoldRequest, PriceVersion};
+use cf_llm::{ChatRequest, Provider, Reply, UpstreamFailure, parse_failure, parse_reply};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::attempt;
 use crate::body::{GatewayBody, Upstream};
+use crate::limits::Admission;
 use crate::meter::Meter;
 use crate::models::{Deployment, Model};
 use crate::{Gateway, Inner};
 
 /// Output assumed where neither client, model record nor price book set a
 /// limit; it is then sent with the call.
-const DEFAULT_OUTPUT: u64 = 16_384;
+const DEFAULT_OUTPUT: u64 = 8_192;
 /// Output that makes an answer useful at all; below it a budget is used up.
 const LEAST_OUTPUT: u64 = 16;
 /// Largest plain reply.
 const REPLY: usize = 64 << 20;
+/// Deployments tried for one call.
+const ATTEMPTS: usize = 5;
 
 /// A deployment with the prices its calls are billed by.
+#[derive(Clone)]
 struct Candidate {
-    deployment: Deployment,
+    deployment: Arc<Deployment>,
     price: Arc<PriceVersion>,
 }
 
@@ -39,6 +44,18 @@ struct OutputPlan {
     tell: bool,
 }
 
+/// A call on its way: what answers need to know of it.
+struct Call<'a> {
+    inner: &'a Inner,
+    request: &'a ChatRequest<'a>,
+    /// Headers of the answer.
+    headers: HeaderMap,
+    /// When the whole call is cut off.
+    ends_at: Instant,
+    /// What is left of the user's budget while it runs.
+    remaining: Nanos,
+}
+
 pub async fn chat(
     gateway: &Gateway,
     caller: Arc<Caller>,
@@ -46,6 +63,7 @@ pub async fn chat(
     request_id: RequestId,
 ) -> Result<Response<GatewayBody>> {
     let inner = &*gateway.0;
+    let ends_at = Instant::now() + inner.deadlines.total;
     let request = ChatRequest::parse(&body)?;
     let model = inner
         .catalogue
@@ -60,23 +78,19 @@ pub async fn chat(
             ),
         ));
     }
-    let candidates = candidates(inner, &model)?;
+    let candidates = candidates(&model, &caller)?;
+    let input = input_bound(&request, &model, &candidates)?;
+    let mut output = output_plan(&request, &model, &candidates, input);
     let admission = inner.limiter.admit(&caller)?;
-    let requests = admission.requests;
+    let mut headers = HeaderMap::with_capacity(12);
+    describe(&mut headers, &request_id, &admission);
 
-    let input = request
-        .prompt_token_bound()
-        .min(model.context_window.unwrap_or(u64::MAX));
-    let mut output = output_plan(&request, &model, &candidates);
     let worst = |tokens: u64| -> PicoUsd {
-        candidates
+        let output = tokens.saturating_mul(request.n);
+        let costs = candidates
             .iter()
-            .map(|c| {
-                c.price
-                    .prices
-                    .worst_case(input, tokens.saturating_mul(request.n))
-            })
-            .fold(PicoUsd(0), Ord::max)
+            .map(|c| c.price.prices.worst_case(input, output));
+        costs.fold(PicoUsd(0), Ord::max)
     };
     let hold = inner
         .ledger
@@ -89,11 +103,15 @@ pub async fn chat(
             expires_in: inner.deadlines.total + Duration::from_secs(60),
         })
         .await?;
-    let mut lowered = false;
+    let mut lowered = output.tell && request.max_output_tokens.is_some();
     if worst(output.tokens) > hold.granted() {
         output.tokens = most_that_fits(output.tokens, |tokens| worst(tokens) <= hold.granted());
         output.tell = true;
         lowered = true;
+    }
+    if lowered {
+        let limit = output.tokens.to_string();
+        set(&mut headers, "x-cf-output-limit", &limit);
     }
     let remaining = hold.remaining();
     let mut meter = Meter::new(
@@ -101,84 +119,39 @@ pub async fn chat(
         admission,
         inner.clock.clone(),
         Arc::clone(&candidates[0].price),
-        estimated_prompt_tokens(u64::try_from(body.len()).unwrap_or(u64::MAX)).min(input),
+        request.estimated_prompt_tokens().min(input),
         !request.include_usage,
     );
+    let mut call = Call {
+        inner,
+        request: &request,
+        headers,
+        ends_at,
+        remaining,
+    };
 
-    let mut headers = HeaderMap::with_capacity(8);
-    set(&mut headers, "x-request-id", request_id.as_str());
-    if let Some((limit, left)) = requests {
-        set(
-            &mut headers,
-            "x-ratelimit-limit-requests",
-            &limit.to_string(),
-        );
-        set(
-            &mut headers,
-            "x-ratelimit-remaining-requests",
-            &left.to_string(),
-        );
-    }
-    if lowered || (output.tell && request.max_output_tokens.is_some()) {
-        set(
-            &mut headers,
-            "x-cf-output-limit",
-            &output.tokens.to_string(),
-        );
-    }
     let limit = output.tell.then_some(output.tokens);
     let mut last = None;
-    for candidate in in_turn(inner, candidates) {
+    for candidate in in_turn(inner, candidates).into_iter().take(ATTEMPTS) {
         let Candidate { deployment, price } = candidate;
+        let provider = deployment.key.provider;
         meter.dispatch(&deployment, price);
-        set(&mut headers, "x-cf-model", &deployment.model);
-        set(
-            &mut headers,
-            "x-cf-provider",
-            deployment.key.provider.as_str(),
-        );
-        if deployment.key.provider == Provider::Demo {
-            return demo(
-                inner,
-                &request,
-                &deployment,
-                output.tokens,
-                meter,
-                headers,
-                remaining,
-            )
-            .await;
+        set(&mut call.headers, "x-cf-model", &deployment.model);
+        set(&mut call.headers, "x-cf-provider", provider.as_str());
+        if provider == Provider::Demo {
+            return demo(call, &deployment.model, output.tokens, meter).await;
         }
-        let body = request.upstream_body(
-            &deployment.model,
-            limit,
-            deployment.key.provider.output_limit(),
-        );
-        let sent = attempt::send(
-            &inner.http,
-            &deployment,
-            body,
-            request.stream,
-            inner.deadlines.first_byte,
-        )
-        .await;
+        let body = request.upstream_body(&deployment.model, limit, provider);
+        let left = ends_at.saturating_duration_since(Instant::now());
+        let first_byte = inner.deadlines.first_byte.min(left);
+        let sent = attempt::send(&inner.http, &deployment, body, request.stream, first_byte).await;
         match sent {
-            Ok(response) => {
-                return answer(inner, response, request.stream, meter, headers, remaining).await;
-            }
+            Ok(response) => return answer(call, response, meter).await,
             Err(failure) => {
                 meter.not_taken();
-                tracing::warn!(
-                    request_id = request_id.as_str(),
-                    provider = deployment.key.provider.as_str(),
-                    provider_key = deployment.key.id.as_str(),
-                    model = deployment.model,
-                    error = %failure.error,
-                    cause = failure.error.source.as_ref().map(ToString::to_string),
-                    "a provider did not take a call"
-                );
+                warn(&request_id, &deployment, &failure);
                 let retryable = failure.retryable;
-                last = Some(failure.error);
+                last = Some(failure);
                 if !retryable {
                     break;
                 }
@@ -186,12 +159,50 @@ pub async fn chat(
         }
     }
     drop(meter.fail());
-    Err(last.unwrap_or_else(|| not_found(&model.name)))
+    match last {
+        Some(failure) => refuse(call, failure),
+        None => Err(not_found(&model.name)),
+    }
+}
+
+/// What is known of a call before it is sent.
+fn describe(headers: &mut HeaderMap, request_id: &RequestId, admission: &Admission) {
+    set(headers, "x-request-id", request_id.as_str());
+    if let Some((limit, left)) = admission.requests {
+        set(headers, "x-ratelimit-limit-requests", &limit.to_string());
+        set(headers, "x-ratelimit-remaining-requests", &left.to_string());
+    }
+}
+
+fn warn(request_id: &RequestId, deployment: &Deployment, failure: &UpstreamFailure) {
+    // A provider's words on a request may quote it: they are the client's alone.
+    let error = match failure.error.kind {
+        Kind::Invalid { .. } => "the provider refused the request",
+        _ => &*failure.error.message,
+    };
+    tracing::warn!(
+        request_id = request_id.as_str(),
+        provider = deployment.key.provider.as_str(),
+        provider_key = deployment.key.id.as_str(),
+        model = deployment.model,
+        error,
+        cause = failure.error.source.as_ref().map(ToString::to_string),
+        "a provider did not take a call"
+    );
+}
+
+/// The last failure as the client's answer. A refusal of the request itself is
+/// told with the provider's own `param` and `code`, which clients act on.
+fn refuse(call: Call<'_>, failure: UpstreamFailure) -> Result<Response<GatewayBody>> {
+    match failure.refusal() {
+        Some(body) => Ok(whole(StatusCode::BAD_REQUEST, body, call.headers)),
+        None => Err(failure.error),
+    }
 }
 
 /// Deployments that can be called, with their prices.
-fn candidates(inner: &Inner, model: &Model) -> Result<Vec<Candidate>> {
-    let mut found = Vec::with_capacity(model.deployments.len());
+fn candidates(model: &Model, caller: &Caller) -> Result<Vec<Candidate>> {
+    let mut found = Vec::with_capacity(2);
     let mut reason = Error::new(
         Kind::Upstream { status: 503 },
         format!(
@@ -200,7 +211,7 @@ fn candidates(inner: &Inner, model: &Model) -> Result<Vec<Candidate>> {
             model.name
         ),
     );
-    for deployment in &model.deployments {
+    for deployment in model.deployments(caller.tenant_id) {
         let provider = deployment.key.provider;
         if !provider.is_supported() {
             reason = Error::new(
@@ -213,32 +224,23 @@ fn candidates(inner: &Inner, model: &Model) -> Result<Vec<Candidate>> {
             );
             continue;
         }
-        let price = inner.ledger.price(
-            provider.as_str(),
-            &deployment.model,
-            model.own_prices.as_ref(),
-        );
-        let price = match price {
-            Some(price) => price,
-            // The demo provider is ours and costs nothing.
-            None if provider == Provider::Demo => Arc::new(PriceVersion::free()),
-            None => {
-                reason = Error::new(
-                    Kind::Unprocessable,
-                    format!(
-                        "No price is known for the model \"{}\" ({} at {}). An administrator must set \
-                         prices on the model record.",
-                        model.name,
-                        deployment.model,
-                        provider.label()
-                    ),
-                );
-                continue;
-            }
+        // A call without a price cannot be held to a budget.
+        let Some(price) = &deployment.price else {
+            reason = Error::new(
+                Kind::Unprocessable,
+                format!(
+                    "No price is known for the model \"{}\" ({} at {}). An administrator must set \
+                     prices on the model record.",
+                    model.name,
+                    deployment.model,
+                    provider.label()
+                ),
+            );
+            continue;
         };
         found.push(Candidate {
-            deployment: deployment.clone(),
-            price,
+            deployment: Arc::clone(deployment),
+            price: Arc::clone(price),
         });
     }
     if found.is_empty() {
@@ -248,25 +250,66 @@ fn candidates(inner: &Inner, model: &Model) -> Result<Vec<Candidate>> {
     }
 }
 
-fn output_plan(request: &ChatRequest<'_>, model: &Model, candidates: &[Candidate]) -> OutputPlan {
-    // What every candidate stops at by itself.
-    let natural = candidates
+/// The most of a limit that every candidate has; `None` if one has none.
+fn common(candidates: &[Candidate], limit: fn(&Deployment) -> Option<u64>) -> Option<u64> {
+    candidates
         .iter()
-        .map(|c| c.price.max_output_tokens)
-        .try_fold(0, |most, limit| Some(limit?.max(most)));
-    let record = model
-        .max_output_tokens
-        .into_iter()
-        .chain(model.context_window)
-        .min();
+        .map(|c| limit(&c.deployment))
+        .try_fold(0, |most, limit| Some(limit?.max(most)))
+}
+
+/// Tokens that can go in at most.
+fn input_bound(request: &ChatRequest<'_>, model: &Model, candidates: &[Candidate]) -> Result<u64> {
+    let context = model
+        .context_window
+        .or_else(|| common(candidates, |d| d.max_input_tokens));
+    match (request.prompt_token_bound(), context) {
+        (Some(bound), Some(context)) => Ok(bound.min(context)),
+        (Some(bound), None) => Ok(bound),
+        (None, Some(context)) => Ok(context),
+        (None, None) => Err(Error::new(
+            Kind::Unprocessable,
+            format!(
+                "This request refers to files, videos or a search, and the model \"{}\" has no \
+                 context_window, so what it may cost is not known. An administrator must set it on the \
+                 model record.",
+                model.name
+            ),
+        )),
+    }
+}
+
+fn output_plan(
+    request: &ChatRequest<'_>,
+    model: &Model,
+    candidates: &[Candidate],
+    input: u64,
+) -> OutputPlan {
+    // What every candidate stops at by itself.
+    let natural = common(candidates, |d| d.max_output_tokens);
     let asked = request.max_output_tokens;
-    let tokens = [asked, record, natural].into_iter().flatten().min();
-    let tokens = tokens.unwrap_or(DEFAULT_OUTPUT).max(1);
-    // Told where the client's own limit or the model's nature would allow more.
-    let known = asked.or(natural).unwrap_or(u64::MAX);
-    OutputPlan {
-        tokens,
-        tell: tokens < known,
+    let set = [asked, model.max_output_tokens, natural];
+    match (set.into_iter().flatten().min(), model.context_window) {
+        (Some(tokens), window) => OutputPlan {
+            // Told where the client's own limit or the model's nature would allow more.
+            tell: tokens < asked.or(natural).unwrap_or(u64::MAX),
+            tokens: tokens.min(window.unwrap_or(u64::MAX)).max(1),
+        },
+        // What the context leaves is told, as some servers do not stop there. Not
+        // so after a long prompt: our bound of it may then be far above its
+        // tokens, and the answer must not be cut short for that.
+        (None, Some(window)) => {
+            let left = window.saturating_sub(input);
+            let roomy = left >= window / 2;
+            OutputPlan {
+                tokens: if roomy { left } else { window }.max(1),
+                tell: roomy,
+            }
+        }
+        (None, None) => OutputPlan {
+            tokens: DEFAULT_OUTPUT,
+            tell: true,
+        },
     }
 }
 
@@ -291,7 +334,8 @@ fn in_turn(inner: &Inner, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
         let same: Vec<usize> = (0..candidates.len())
             .filter(|i| candidates[*i].deployment.order == order)
             .collect();
-        let total: u64 = same.iter().map(|i| candidates[*i].deployment.weight).sum();
+        let weights = same.iter().map(|i| candidates[*i].deployment.weight);
+        let total = weights.fold(0, u64::saturating_add);
         let mut at = same[0];
         if same.len() > 1 && total > 0 {
             let mut left = inner.random.below(total);
@@ -310,130 +354,109 @@ fn in_turn(inner: &Inner, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
 }
 
 async fn demo(
-    inner: &Inner,
-    request: &ChatRequest<'_>,
-    deployment: &Deployment,
+    call: Call<'_>,
+    model: &str,
     limit: u64,
     mut meter: Meter,
-    headers: HeaderMap,
-    remaining: Nanos,
 ) -> Result<Response<GatewayBody>> {
-    let id = format!("chatcmpl-{}", inner.random.token::<24>());
-    let created = inner.clock.now().as_millis() / 1000;
-    let model = &deployment.model;
+    let id = format!("chatcmpl-{}", call.inner.random.token::<24>());
+    let created = call.inner.clock.now().as_millis() / 1000;
     meter.first_byte();
-    if request.stream {
-        let events = cf_llm::demo_stream(request, model, Some(limit), &id, created);
-        return Ok(stream(
-            inner,
-            Upstream::Ready(events.into()),
-            meter,
-            headers,
-            remaining,
-        ));
+    if call.request.stream {
+        let events = cf_llm::demo_stream(call.request, model, Some(limit), &id, created);
+        return Ok(stream(call, Upstream::Ready(events.into()), meter));
     }
-    let body = cf_llm::demo_plain(request, model, Some(limit), &id, created);
-    plain(inner, body, meter, headers).await
+    let body = cf_llm::demo_plain(call.request, model, Some(limit), &id, created);
+    plain(call, body, meter).await
 }
 
 async fn answer(
-    inner: &Inner,
+    call: Call<'_>,
     response: Response<Incoming>,
-    wants_stream: bool,
     mut meter: Meter,
-    headers: HeaderMap,
-    remaining: Nanos,
 ) -> Result<Response<GatewayBody>> {
     let (head, body) = response.into_parts();
-    let is_stream = head
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("text/event-stream"));
-    if wants_stream && is_stream {
-        return Ok(stream(
-            inner,
-            Upstream::Http(body),
-            meter,
-            headers,
-            remaining,
-        ));
+    let kind = head.headers.get(header::CONTENT_TYPE);
+    let is_stream = kind.is_none_or(|kind| {
+        const STREAM: &[u8] = b"text/event-stream";
+        let kind = kind.as_bytes();
+        kind.len() >= STREAM.len() && kind[..STREAM.len()].eq_ignore_ascii_case(STREAM)
+    });
+    if call.request.stream && is_stream {
+        return Ok(stream(call, Upstream::Http(body), meter));
     }
     meter.first_byte();
-    let collected =
-        tokio::time::timeout(inner.deadlines.total, Limited::new(body, REPLY).collect());
-    let body = match collected.await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => {
-            drop(meter.fail());
-            return Err(Error::new(
-                Kind::Upstream { status: 502 },
-                "The provider's answer broke off or was too large.",
-            )
-            .because(error));
+    let whole = tokio::time::timeout_at(call.ends_at, Limited::new(body, REPLY).collect());
+    let error = match whole.await {
+        Ok(Ok(body)) => return plain(call, body.to_bytes(), meter).await,
+        Ok(Err(cause)) => {
+            let sentence = "The provider's answer broke off or was too large.";
+            Error::new(Kind::Upstream { status: 502 }, sentence).because(cause)
         }
         Err(_) => {
-            drop(meter.fail());
-            return Err(Error::new(
-                Kind::Upstream { status: 504 },
-                "The provider did not finish its answer in time.",
-            ));
+            let sentence = "The provider did not finish its answer in time.";
+            Error::new(Kind::Upstream { status: 504 }, sentence)
         }
     };
-    plain(inner, body, meter, headers).await
+    drop(meter.fail());
+    Err(error)
 }
 
 /// A whole reply: booked, then released.
-async fn plain(
-    inner: &Inner,
-    body: Bytes,
-    meter: Meter,
-    mut headers: HeaderMap,
-) -> Result<Response<GatewayBody>> {
-    let Some((usage, estimated, _)) = parse_usage(&body, meter.estimated_input()) else {
-        drop(meter.fail());
-        return Err(Error::new(
+async fn plain(mut call: Call<'_>, body: Bytes, meter: Meter) -> Result<Response<GatewayBody>> {
+    let Some(deployment) = meter.deployment() else {
+        return Err(Error::internal("a reply without a deployment"));
+    };
+    let key = &deployment.key;
+    let error = match parse_reply(key.provider, &body, meter.estimated_input()) {
+        Reply::Completion(usage, estimated) => {
+            let Some(settled) = meter.finish(usage, estimated) else {
+                return Err(Error::internal("a call ended twice"));
+            };
+            let receipt = tokio::time::timeout(call.inner.deadlines.books, settled)
+                .await
+                .unwrap_or_else(|_| Err(books_late()))?;
+            set(&mut call.headers, "x-cf-cost", &receipt.cost.to_string());
+            budget(&mut call.headers, receipt.remaining);
+            return Ok(whole(StatusCode::OK, body, call.headers));
+        }
+        // With a status of success, but it is the provider that failed.
+        Reply::Failed => {
+            parse_failure(key.provider.label(), 500, None, &body, key.secret.expose()).error
+        }
+        Reply::Unreadable => Error::new(
             Kind::Upstream { status: 502 },
             "The provider answered with something that is no chat completion.",
-        ));
+        ),
     };
-    let receipt = match meter.finish(usage, estimated) {
-        Some(settled) => tokio::time::timeout(inner.deadlines.books, settled)
-            .await
-            .unwrap_or_else(|_| Err(books_late()))?,
-        None => return Err(Error::internal("a call ended twice")),
-    };
-    let Receipt {
-        cost, remaining, ..
-    } = receipt;
-    set(&mut headers, "x-cf-cost", &cost.to_string());
-    budget(&mut headers, remaining);
+    drop(meter.fail());
+    Err(error)
+}
+
+fn whole(status: StatusCode, body: Bytes, mut headers: HeaderMap) -> Response<GatewayBody> {
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
     let mut response = Response::new(GatewayBody::full(body));
+    *response.status_mut() = status;
     *response.headers_mut() = headers;
-    Ok(response)
+    response
 }
 
-fn stream(
-    inner: &Inner,
-    upstream: Upstream,
-    meter: Meter,
-    mut headers: HeaderMap,
-    remaining: Nanos,
-) -> Response<GatewayBody> {
-    budget(&mut headers, remaining);
-    headers.insert(
+fn stream(mut call: Call<'_>, upstream: Upstream, meter: Meter) -> Response<GatewayBody> {
+    budget(&mut call.headers, call.remaining);
+    call.headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/event-stream; charset=utf-8"),
     );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    call.headers
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Proxies in front must not collect what is meant to flow.
-    set(&mut headers, "x-accel-buffering", "no");
-    let mut response = Response::new(GatewayBody::stream(upstream, meter, inner.deadlines));
-    *response.headers_mut() = headers;
+    set(&mut call.headers, "x-accel-buffering", "no");
+    let body = GatewayBody::stream(upstream, meter, call.inner.deadlines, call.ends_at);
+    let mut response = Response::new(body);
+    *response.headers_mut() = call.headers;
     response
 }
 

@@ -87,7 +87,7 @@ struct Inner {
 impl Gateway {
     /// Loads models and provider keys.
     pub async fn new(parts: GatewayParts) -> Result<Self> {
-        let catalogue = Catalogue::load(&parts.db, &parts.sealer).await?;
+        let catalogue = Catalogue::load(&parts.db, &parts.sealer, &parts.ledger).await?;
         Ok(Self(Arc::new(Inner {
             limiter: Limiter::new(parts.clock.clone()),
             clock: parts.clock,
@@ -103,7 +103,10 @@ impl Gateway {
 
     /// Loads models and provider keys again, after one was changed.
     pub async fn reload(&self) -> Result<()> {
-        self.0.catalogue.reload(&self.0.db, &self.0.sealer).await
+        let Inner {
+            db, sealer, ledger, ..
+        } = &*self.0;
+        self.0.catalogue.reload(db, sealer, ledger).await
     }
 
     /// A chat completion, plain or streamed.
@@ -124,11 +127,7 @@ impl Gateway {
     /// The price of a public model for a tenant; `None` if it is unknown or has none.
     pub fn price(&self, tenant: TenantId, model: &str) -> Option<Arc<PriceVersion>> {
         let model = self.0.catalogue.find(tenant, model)?;
-        let deployment = model.deployments.first()?;
-        self.0.ledger.price(
-            deployment.key.provider.as_str(),
-            &deployment.model,
-            model.own_prices.as_ref(),
-        )
+        let deployment = model.deployments(tenant).next()?;
+        deployment.price.clone()
     }
 }

@@ -1,16 +1,21 @@
 //! One call's guard: exists before anything is sent, ends it in the books once.
 //!
 //! The rule for calls that do not end by themselves, by how far they got:
-//! nothing sent upstream — released, cost 0; sent, and the client left or the
-//! provider broke off — the prompt is charged by estimate and the output by
-//! what was delivered, or by the provider's own count if that had come; the
-//! provider answered with an error before any output — released, cost 0.
+//! - nothing was sent to a provider: released, cost 0;
+//! - sent, and the client left: the prompt is charged by estimate and the output
+//!   by what came of it, or both by the provider's own count if that had come.
+//!   So also where no byte had come: the provider may have read the prompt;
+//! - a stream that the provider broke off: charged the same way;
+//! - the provider answered with an error, not at all, or with a plain reply that
+//!   never was whole: nothing was delivered, so it is released, cost 0.
+//!
+//! Nothing here waits, and nothing depends on the client still being there.
 
 use std::sync::Arc;
 
 use cf_base::{Clock, Timestamp, Usage};
 use cf_ledger::{CallRecord, CallStatus, Hold, PriceVersion, Settled};
-use cf_llm::StreamTap;
+use cf_llm::{Provider, StreamTap};
 
 use crate::limits::Admission;
 use crate::models::Deployment;
@@ -27,7 +32,7 @@ pub struct Meter {
     price: Arc<PriceVersion>,
     /// Estimate of the prompt, for calls without the provider's count.
     estimated_input: u64,
-    deployment: Option<Deployment>,
+    deployment: Option<Arc<Deployment>>,
     /// Whether a provider may be at work on the call.
     sent: bool,
     /// What is known of a stream.
@@ -58,8 +63,8 @@ impl Meter {
     }
 
     /// The call goes to this deployment, billed by its price.
-    pub fn dispatch(&mut self, deployment: &Deployment, price: Arc<PriceVersion>) {
-        self.deployment = Some(deployment.clone());
+    pub fn dispatch(&mut self, deployment: &Arc<Deployment>, price: Arc<PriceVersion>) {
+        self.deployment = Some(Arc::clone(deployment));
         self.price = price;
         self.sent = true;
     }
@@ -81,6 +86,11 @@ impl Meter {
         &mut self.tap
     }
 
+    /// Where the call is; `None` before it is sent.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        self.deployment.as_deref()
+    }
+
     /// The estimate of the prompt.
     pub fn estimated_input(&self) -> u64 {
         self.estimated_input
@@ -93,7 +103,7 @@ impl Meter {
 
     /// Books a stream that ended by itself.
     pub fn finish_stream(mut self) -> Option<Settled> {
-        let (usage, estimated) = self.tap.usage(self.estimated_input);
+        let (usage, estimated) = self.stream_usage();
         self.end(usage, estimated, CallStatus::Ok)
     }
 
@@ -104,8 +114,17 @@ impl Meter {
 
     /// Books a stream that the provider broke off: what was delivered.
     pub fn break_off(mut self) -> Option<Settled> {
-        let (usage, estimated) = self.tap.usage(self.estimated_input);
+        let (usage, estimated) = self.stream_usage();
         self.end(usage, estimated, CallStatus::Error)
+    }
+
+    /// What a stream used so far, and whether that is an estimate.
+    fn stream_usage(&self) -> (Usage, bool) {
+        let provider = self
+            .deployment
+            .as_ref()
+            .map_or(Provider::Demo, |d| d.key.provider);
+        self.tap.usage(provider, self.estimated_input)
     }
 
     fn end(&mut self, usage: Usage, estimated: bool, status: CallStatus) -> Option<Settled> {
@@ -118,6 +137,14 @@ impl Meter {
             ),
             None => Default::default(),
         };
+        if self.price.cost(&usage) > hold.granted() {
+            // The provider bills what it counted, so it is booked all the same.
+            tracing::warn!(
+                provider,
+                model = model_used,
+                "a call cost more than was reserved for it: the provider does not keep to the output limit"
+            );
+        }
         let first_byte = self.first_byte.map(|t| t.millis_since(self.started));
         Some(hold.settle(CallRecord {
             model_used,
@@ -137,7 +164,7 @@ impl Drop for Meter {
     fn drop(&mut self) {
         // Only a call that did not end otherwise still has its hold: the client left.
         let (usage, estimated) = if self.sent {
-            self.tap.usage(self.estimated_input)
+            self.stream_usage()
         } else {
             (Usage::default(), false)
         };

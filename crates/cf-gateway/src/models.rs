@@ -1,4 +1,5 @@
-//! Public models and the deployments behind them, kept in memory.
+//! Public models and the deployments behind them, kept in memory with the
+//! prices they are billed by, so that a call asks nobody.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,17 +7,17 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use cf_base::{Caller, Id, ProviderKeyId, Result, Sealed, Sealer, Secret, TenantId, Timestamp};
 use cf_db::{Db, Row};
-use cf_ledger::OwnPrices;
+use cf_ledger::{Ledger, OwnPrices, PriceVersion};
 use cf_llm::Provider;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::Mutex;
 
 /// A public model.
 #[derive(Debug)]
 pub struct Model {
     pub name: String,
-    pub deployments: Vec<Deployment>,
-    pub own_prices: Option<OwnPrices>,
+    deployments: Vec<Arc<Deployment>>,
     /// Output tokens at most; `None` if the record does not say.
     pub max_output_tokens: Option<u64>,
     /// Input and output together; `None` if the record does not say.
@@ -25,11 +26,17 @@ pub struct Model {
 }
 
 /// A model at a provider, reached with a key.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Deployment {
     pub key: Arc<ProviderKey>,
     /// The provider's name of the model.
     pub model: String,
+    /// What its calls are billed by; `None` if no price is known.
+    pub price: Option<Arc<PriceVersion>>,
+    /// Output tokens it gives at most, where the price book knows.
+    pub max_output_tokens: Option<u64>,
+    /// Input tokens it takes at most, where the price book knows.
+    pub max_input_tokens: Option<u64>,
     /// Share of the calls among those of the same order.
     pub weight: u64,
     /// Lower ones are tried first.
@@ -47,6 +54,15 @@ pub struct ProviderKey {
     tenant: Option<TenantId>,
 }
 
+impl Model {
+    /// The deployments that serve a tenant: a tenant's own key serves no other.
+    pub fn deployments(&self, tenant: TenantId) -> impl Iterator<Item = &Arc<Deployment>> {
+        self.deployments
+            .iter()
+            .filter(move |d| d.key.tenant.is_none_or(|t| t == tenant))
+    }
+}
+
 #[derive(Deserialize)]
 struct DeploymentWire {
     provider_key: Id,
@@ -61,19 +77,38 @@ fn one() -> u64 {
     1
 }
 
-type Key = (Option<TenantId>, String);
+/// The models of one name: one for all, and tenants' own in its place.
+#[derive(Default)]
+struct Named {
+    all: Option<Arc<Model>>,
+    tenants: HashMap<TenantId, Arc<Model>>,
+}
 
-/// All active models, by tenant and name.
-pub struct Catalogue(ArcSwap<HashMap<Key, Arc<Model>>>);
+impl Named {
+    fn of(&self, tenant: TenantId) -> Option<&Arc<Model>> {
+        self.tenants.get(&tenant).or(self.all.as_ref())
+    }
+}
+
+/// All active models, by name.
+pub struct Catalogue {
+    models: ArcSwap<HashMap<String, Named>>,
+    /// Held while loading: who reads last must also be who stores last.
+    loading: Mutex<()>,
+}
 
 impl Catalogue {
-    pub async fn load(db: &Db, sealer: &Sealer) -> Result<Self> {
-        let catalogue = Self(ArcSwap::default());
-        catalogue.reload(db, sealer).await?;
+    pub async fn load(db: &Db, sealer: &Sealer, ledger: &Ledger) -> Result<Self> {
+        let catalogue = Self {
+            models: ArcSwap::default(),
+            loading: Mutex::default(),
+        };
+        catalogue.reload(db, sealer, ledger).await?;
         Ok(catalogue)
     }
 
-    pub async fn reload(&self, db: &Db, sealer: &Sealer) -> Result<()> {
+    pub async fn reload(&self, db: &Db, sealer: &Sealer, ledger: &Ledger) -> Result<()> {
+        let _loading = self.loading.lock().await;
         let mut keys = HashMap::new();
         for row in db
             .query(
@@ -87,7 +122,7 @@ impl Catalogue {
                 keys.insert(key.id.0, Arc::new(key));
             }
         }
-        let mut models = HashMap::new();
+        let mut models: HashMap<String, Named> = HashMap::new();
         for row in db
             .query(
                 "select name, deployments, prices, max_output_tokens, context_window, tenant_id, \
@@ -97,40 +132,39 @@ impl Catalogue {
             .await?
         {
             let tenant = tenant(&row)?;
-            let model = read_model(&row, tenant, &keys)?;
-            models.insert((tenant, model.name.clone()), Arc::new(model));
+            let model = Arc::new(read_model(&row, tenant, &keys, ledger)?);
+            let named = models.entry(model.name.clone()).or_default();
+            match tenant {
+                Some(tenant) => drop(named.tenants.insert(tenant, model)),
+                None => named.all = Some(model),
+            }
         }
-        self.0.store(Arc::new(models));
+        self.models.store(Arc::new(models));
         Ok(())
     }
 
     /// The tenant's own model of this name, else the one for all.
     pub fn find(&self, tenant: TenantId, name: &str) -> Option<Arc<Model>> {
-        let models = self.0.load();
-        models
-            .get(&(Some(tenant), name.to_owned()))
-            .or_else(|| models.get(&(None, name.to_owned())))
-            .cloned()
+        self.models.load().get(name)?.of(tenant).cloned()
     }
 
     /// What this caller may use, in OpenAI's shape.
     pub fn list(&self, caller: &Caller) -> serde_json::Value {
-        let models = self.0.load();
-        let mut names: Vec<(&str, i64)> = models
-            .iter()
-            .filter(|((tenant, name), model)| {
-                tenant.is_none_or(|t| t == caller.tenant_id)
-                    && !model.deployments.is_empty()
-                    && caller.may_use(name)
+        let models = self.models.load();
+        let mut usable: Vec<&Model> = models
+            .values()
+            .filter_map(|named| named.of(caller.tenant_id))
+            .map(|model| &**model)
+            .filter(|model| {
+                caller.may_use(&model.name) && model.deployments(caller.tenant_id).next().is_some()
             })
-            .map(|((_, name), model)| (name.as_str(), model.created))
             .collect();
-        names.sort_unstable();
-        names.dedup_by_key(|(name, _)| *name);
-        let data: Vec<serde_json::Value> = names
+        usable.sort_unstable_by_key(|model| &model.name);
+        let data: Vec<serde_json::Value> = usable
             .into_iter()
-            .map(|(name, created)| {
-                json!({"id": name, "object": "model", "created": created, "owned_by": "cloudfreedom"})
+            .map(|model| {
+                json!({"id": model.name, "object": "model", "created": model.created,
+                    "owned_by": "cloudfreedom"})
             })
             .collect();
         json!({"object": "list", "data": data})
@@ -176,6 +210,7 @@ fn read_model(
     row: &Row,
     tenant: Option<TenantId>,
     keys: &HashMap<Id, Arc<ProviderKey>>,
+    ledger: &Ledger,
 ) -> Result<Model> {
     let name: String = row.get("name")?;
     let deployments: String = row.get("deployments")?;
@@ -184,21 +219,6 @@ fn read_model(
             tracing::warn!(model = name, %error, "a model's deployments cannot be read");
             Vec::new()
         });
-    let mut usable: Vec<Deployment> = deployments
-        .into_iter()
-        .filter_map(|wire| {
-            let key = keys.get(&wire.provider_key)?;
-            // A tenant's own key serves that tenant's own models only.
-            let allowed = key.tenant.is_none() || key.tenant == tenant;
-            allowed.then(|| Deployment {
-                key: Arc::clone(key),
-                model: wire.model,
-                weight: wire.weight,
-                order: wire.order,
-            })
-        })
-        .collect();
-    usable.sort_by_key(|d| d.order);
     let prices: String = row.get("prices")?;
     let own_prices = serde_json::from_str(&prices)
         .map_err(|e| e.to_string())
@@ -207,19 +227,55 @@ fn read_model(
             tracing::warn!(model = name, error, "a model's prices cannot be read");
             None
         });
+    let mut usable: Vec<Arc<Deployment>> = deployments
+        .into_iter()
+        .filter_map(|wire| {
+            let key = keys.get(&wire.provider_key)?;
+            // A tenant's own model is never reached with another tenant's key.
+            let allowed = match (key.tenant, tenant) {
+                (Some(key), Some(model)) => key == model,
+                _ => true,
+            };
+            allowed.then(|| Arc::new(deployment(key, wire, own_prices.as_ref(), ledger)))
+        })
+        .collect();
+    usable.sort_by_key(|d| d.order);
+    // Zero stands for not set, and so does what cannot be a limit.
     let positive = |column| -> Result<Option<u64>> {
-        let n: u64 = row.get(column)?;
-        Ok((n > 0).then_some(n))
+        let n: i64 = row.get(column)?;
+        Ok(u64::try_from(n).ok().filter(|n| *n > 0))
     };
     let created: String = row.get("created")?;
     Ok(Model {
         deployments: usable,
-        own_prices,
         max_output_tokens: positive("max_output_tokens")?,
         context_window: positive("context_window")?,
         created: Timestamp::parse(&created).map_or(0, |t| t.as_millis() / 1000),
         name,
     })
+}
+
+fn deployment(
+    key: &Arc<ProviderKey>,
+    wire: DeploymentWire,
+    own_prices: Option<&OwnPrices>,
+    ledger: &Ledger,
+) -> Deployment {
+    let provider = key.provider.as_str();
+    // The book knows a model's limits also where the operator sets its prices.
+    let book = ledger.price(provider, &wire.model, None);
+    let own = own_prices.and_then(|own| ledger.price(provider, &wire.model, Some(own)));
+    // The demo provider is ours and costs nothing unless a price is set.
+    let free = || (key.provider == Provider::Demo).then(|| Arc::new(PriceVersion::free()));
+    Deployment {
+        key: Arc::clone(key),
+        max_output_tokens: book.as_ref().and_then(|b| b.max_output_tokens),
+        max_input_tokens: book.as_ref().and_then(|b| b.max_input_tokens),
+        price: own.or(book).or_else(free),
+        model: wire.model,
+        weight: wire.weight,
+        order: wire.order,
+    }
 }
 
 fn tenant(row: &Row) -> Result<Option<TenantId>> {

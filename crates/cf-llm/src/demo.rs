@@ -117,7 +117,7 @@ pub fn demo_stream(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Frame, SseDecoder, StreamTap, parse_usage};
+    use crate::{Frame, Provider, Reply, SseDecoder, StreamTap, parse_reply};
 
     const BODY: &[u8] = br#"{"model":"demo","messages":[{"role":"user","content":"Hello there"}]}"#;
 
@@ -125,19 +125,21 @@ mod tests {
     fn plain_and_streamed_say_and_count_the_same() {
         let request = ChatRequest::parse(BODY).expect("a request");
         let plain = demo_plain(&request, "demo", Some(12), "id", 0);
-        let (usage, estimated, _) = parse_usage(&plain, 0).expect("a reply");
-        assert_eq!((usage.input, usage.output, estimated), (2, 12, false));
+        let Reply::Completion(usage, false) = parse_reply(Provider::Demo, &plain, 0) else {
+            panic!("a counted answer");
+        };
+        assert_eq!((usage.input, usage.output), (2, 12));
         let mut decoder = SseDecoder::default();
         let mut tap = StreamTap::new(false);
         let mut last = Frame::Pass;
         for bytes in demo_stream(&request, "demo", Some(12), "id", 0) {
-            decoder.push(&bytes).expect("small");
+            decoder.push(bytes).expect("small");
             while let Some(event) = decoder.next_event() {
                 last = tap.event(&event);
             }
         }
         assert_eq!(last, Frame::Done);
-        assert_eq!(tap.usage(0), (usage, false));
+        assert_eq!(tap.usage(Provider::Demo, 0), (usage, false));
     }
 
     #[test]

@@ -17,10 +17,12 @@ use serde::Serialize;
 pub use demo::{demo_plain, demo_stream};
 pub use frame::sse::{SseDecoder, SseError, SseEvent};
 pub use openai::{
-    Frame, StreamTap, UpstreamFailure, parse_failure, parse_usage, stream_error_frame,
+    Frame, Reply, StreamTap, UpstreamFailure, parse_failure, parse_reply, stream_error_frame,
+    stream_failure_frame,
 };
-pub use tokens::{estimated_prompt_tokens, estimated_tokens};
-pub use wire::chat::{ChatRequest, OutputLimit};
+pub use wire::chat::ChatRequest;
+
+use wire::chat::OutputLimit;
 
 /// A kind of provider. The names are those of `provider_keys.provider`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +45,15 @@ pub enum Provider {
     OpenAiCompatible,
     /// Built in, for trying things out.
     Demo,
+}
+
+/// What a total beyond the sum of prompt and completion tokens holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TotalGap {
+    /// Thinking that is not shown (Gemini's compatible layer, xAI): output.
+    Output,
+    /// Sound that went in (Mistral does not count it as prompt).
+    AudioInput,
 }
 
 /// What the provider key form needs to know of a provider.
@@ -140,12 +151,49 @@ impl Provider {
         }
     }
 
-    /// The field that bounds the output, where the client used none.
-    pub fn output_limit(self) -> OutputLimit {
+    /// The field by which it bounds the output for certain.
+    pub(crate) fn output_limit(self) -> OutputLimit {
         match self {
             // Reasoning models of these two refuse `max_tokens`.
             Self::OpenAi | Self::Azure => OutputLimit::MaxCompletionTokens,
-            _ => OutputLimit::MaxTokens,
+            Self::Gemini
+            | Self::Vertex
+            | Self::Bedrock
+            | Self::Anthropic
+            | Self::Mistral
+            | Self::OpenAiCompatible
+            | Self::Demo => OutputLimit::MaxTokens,
+        }
+    }
+
+    /// Whether usage in a stream has to be asked for.
+    pub(crate) fn takes_stream_options(self) -> bool {
+        match self {
+            // Sends it unasked, and refuses fields that it does not know.
+            Self::Mistral => false,
+            Self::OpenAi
+            | Self::Azure
+            | Self::Gemini
+            | Self::Vertex
+            | Self::Bedrock
+            | Self::Anthropic
+            | Self::OpenAiCompatible
+            | Self::Demo => true,
+        }
+    }
+
+    /// What it means where the total is more than prompt and completion.
+    pub(crate) fn total_gap(self) -> TotalGap {
+        match self {
+            Self::Mistral => TotalGap::AudioInput,
+            Self::OpenAi
+            | Self::Azure
+            | Self::Gemini
+            | Self::Vertex
+            | Self::Bedrock
+            | Self::Anthropic
+            | Self::OpenAiCompatible
+            | Self::Demo => TotalGap::Output,
         }
     }
 
@@ -163,6 +211,7 @@ impl Provider {
         let url = match self {
             // The v1 form needs no api-version; the resource's address may be
             // given with or without the path.
+            Self::Azure if base.ends_with("/openai") => format!("{base}/v1/chat/completions"),
             Self::Azure if !base.ends_with("/v1") => {
                 format!("{base}/openai/v1/chat/completions")
             }
@@ -175,6 +224,8 @@ impl Provider {
     }
 
     fn credentials(self, secret: &str) -> Option<(HeaderName, HeaderValue)> {
+        // Pasted with the line's end, as it happens.
+        let secret = secret.trim();
         if secret.is_empty() {
             return None;
         }
@@ -204,4 +255,51 @@ impl Provider {
 /// What the provider key form needs to know of each provider.
 pub fn providers() -> Vec<ProviderInfo> {
     Provider::ALL.into_iter().map(Provider::info).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(provider: Provider, base: &str) -> (String, Option<(HeaderName, HeaderValue)>) {
+        let target = provider.chat_target(base, " key\n").expect("an address");
+        (target.url, target.credentials)
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for provider in Provider::ALL {
+            assert_eq!(Provider::find(provider.as_str()), Some(provider));
+        }
+        assert_eq!(Provider::find("OpenAI"), None);
+    }
+
+    #[test]
+    fn calls_go_where_the_key_says_with_its_secret() {
+        let (url, credentials) = target(Provider::OpenAi, "");
+        assert_eq!(url, "https://api.openai.com/v1/chat/completions");
+        let (name, value) = credentials.expect("a secret is set");
+        assert_eq!(
+            (name, value.as_bytes()),
+            (header::AUTHORIZATION, &b"Bearer key"[..])
+        );
+        assert!(value.is_sensitive());
+        let (url, _) = target(Provider::OpenAiCompatible, "http://localhost:8081/v1/");
+        assert_eq!(url, "http://localhost:8081/v1/chat/completions");
+        for base in [
+            "https://r.openai.azure.com",
+            "https://r.openai.azure.com/",
+            "https://r.openai.azure.com/openai",
+            "https://r.openai.azure.com/openai/v1/",
+        ] {
+            let (url, credentials) = target(Provider::Azure, base);
+            assert_eq!(
+                url, "https://r.openai.azure.com/openai/v1/chat/completions",
+                "{base}"
+            );
+            let (name, value) = credentials.expect("a secret is set");
+            assert_eq!((name.as_str(), value.as_bytes()), ("api-key", &b"key"[..]));
+        }
+        assert!(Provider::OpenAiCompatible.chat_target("", "").is_none());
+    }
 }

@@ -1,3 +1,4 @@
-//! Request bodies of the APIs we answer.
+//! Requests of clients, in the formats that are taken.
 
 pub mod chat;
+mod prompt;

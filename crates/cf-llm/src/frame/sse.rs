@@ -20,21 +20,34 @@ pub struct SseEvent {
 #[error("an event is larger than {MAX_EVENT} bytes")]
 pub struct SseError;
 
-/// Takes bytes in any pieces, gives whole events.
+/// Takes bytes in any pieces, gives whole events. An event that came in one
+/// piece is a slice of that piece; only one in several pieces is copied.
 #[derive(Default)]
 pub struct SseDecoder {
-    buffer: BytesMut,
-    /// How far the buffer was searched for an end; the line it stopped in.
+    /// The rest of the last piece, where nothing is left of those before.
+    piece: Bytes,
+    /// An event in several pieces, and what follows it. One of the two is empty.
+    joined: BytesMut,
+    /// How far it was searched for an end; the line the search stopped in.
     searched: usize,
     line_start: usize,
 }
 
 impl SseDecoder {
     /// Takes what came.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), SseError> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() > MAX_EVENT + bytes.len() {
+    pub fn push(&mut self, bytes: Bytes) -> Result<(), SseError> {
+        // What is left after all events were taken is a part of one event.
+        if self.bytes().len() > MAX_EVENT {
             return Err(SseError);
+        }
+        if self.joined.is_empty() && self.piece.is_empty() {
+            self.piece = bytes;
+        } else {
+            if self.joined.is_empty() {
+                self.joined.extend_from_slice(&self.piece);
+                self.piece = Bytes::new();
+            }
+            self.joined.extend_from_slice(&bytes);
         }
         Ok(())
     }
@@ -42,13 +55,7 @@ impl SseDecoder {
     /// The next whole event.
     pub fn next_event(&mut self) -> Option<SseEvent> {
         let end = self.find_end()?;
-        let raw = self.buffer.split_to(end).freeze();
-        self.searched = 0;
-        self.line_start = 0;
-        Some(SseEvent {
-            data: data_of(&raw),
-            raw,
-        })
+        Some(self.split(end))
     }
 
     /// What is left when the stream ends: an event without its empty line.
@@ -56,41 +63,62 @@ impl SseDecoder {
         if let Some(event) = self.next_event() {
             return Some(event);
         }
-        if self.buffer.is_empty() {
-            return None;
+        match self.bytes().len() {
+            0 => None,
+            left => Some(self.split(left)),
         }
-        let raw = self.buffer.split().freeze();
+    }
+
+    fn bytes(&self) -> &[u8] {
+        if self.joined.is_empty() {
+            &self.piece
+        } else {
+            &self.joined
+        }
+    }
+
+    fn split(&mut self, end: usize) -> SseEvent {
+        let raw = if self.joined.is_empty() {
+            self.piece.split_to(end)
+        } else {
+            self.joined.split_to(end).freeze()
+        };
         self.searched = 0;
         self.line_start = 0;
-        Some(SseEvent {
+        SseEvent {
             data: data_of(&raw),
             raw,
-        })
+        }
     }
 
     /// Where the next event ends, past its empty line.
     fn find_end(&mut self) -> Option<usize> {
-        let bytes = &self.buffer[..];
-        while let Some(found) = memchr::memchr2(b'\n', b'\r', &bytes[self.searched..]) {
-            let at = self.searched + found;
+        let (mut searched, mut line_start) = (self.searched, self.line_start);
+        let bytes = self.bytes();
+        let mut end = None;
+        while let Some(found) = memchr::memchr2(b'\n', b'\r', &bytes[searched..]) {
+            let at = searched + found;
             let after = match (bytes[at], bytes.get(at + 1)) {
                 (b'\r', Some(b'\n')) => at + 2,
                 // Whether a line feed follows is not known yet.
                 (b'\r', None) => {
                     self.searched = at;
+                    self.line_start = line_start;
                     return None;
                 }
                 _ => at + 1,
             };
-            let empty = at == self.line_start;
-            self.searched = after;
-            self.line_start = after;
+            let empty = at == line_start;
+            searched = after;
+            line_start = after;
             if empty {
-                return Some(after);
+                end = Some(after);
+                break;
             }
         }
-        self.searched = bytes.len();
-        None
+        self.searched = if end.is_some() { searched } else { bytes.len() };
+        self.line_start = line_start;
+        end
     }
 }
 
@@ -132,7 +160,7 @@ mod tests {
         let mut decoder = SseDecoder::default();
         let mut events = Vec::new();
         for piece in pieces {
-            decoder.push(piece).expect("small");
+            decoder.push(Bytes::copy_from_slice(piece)).expect("small");
             while let Some(event) = decoder.next_event() {
                 events.push(event);
             }
@@ -175,9 +203,9 @@ mod tests {
     #[test]
     fn an_event_without_end_is_refused() {
         let mut decoder = SseDecoder::default();
-        let piece = vec![b'x'; 1 << 20];
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
         let refused =
-            (0..20).any(|_| decoder.push(&piece).is_err() || decoder.next_event().is_some());
+            (0..20).any(|_| decoder.push(piece.clone()).is_err() || decoder.next_event().is_some());
         assert!(refused);
     }
 

@@ -10,10 +10,26 @@ use cf_base::Error;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::tokens;
+use super::prompt::{Prompt, Text};
+use crate::Provider;
+use crate::tokens::{IMAGE_BOUND, IMAGE_ESTIMATE, length};
 
 /// Most answers to one request, as OpenAI has it.
 const MAX_N: u64 = 128;
+/// Longest name of a model.
+const MAX_MODEL: usize = 256;
+/// Fields that make a provider add to the prompt what is not in the request:
+/// search results, or what a template unfolds to.
+const OPAQUE_FIELDS: [&str; 4] = [
+    "web_search_options",
+    "search_parameters",
+    "plugins",
+    "chat_template",
+];
+/// Service tiers that cost more than the price book says.
+const DEARER_TIERS: [&str; 2] = ["priority", "fast"];
+/// llama.cpp takes this before `max_tokens`.
+const LLAMA_LIMIT: &str = "n_predict";
 
 /// A field that bounds the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +41,8 @@ pub enum OutputLimit {
 }
 
 impl OutputLimit {
+    const ALL: [Self; 2] = [Self::MaxTokens, Self::MaxCompletionTokens];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::MaxTokens => "max_tokens",
@@ -38,8 +56,9 @@ impl OutputLimit {
 pub struct ChatRequest<'a> {
     body: &'a [u8],
     fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    prompt: Prompt,
     /// The public name of the model.
-    pub model: String,
+    pub model: Cow<'a, str>,
     /// Whether the answer is streamed.
     pub stream: bool,
     /// Whether the client asked for usage in the stream.
@@ -62,25 +81,35 @@ impl<'a> ChatRequest<'a> {
         let mut request = Self {
             body,
             fields,
-            model: String::new(),
+            prompt: Prompt::default(),
+            model: Cow::Borrowed(""),
             stream: false,
             include_usage: false,
             max_output_tokens: None,
             n: 1,
         };
         request.model = request
-            .read::<String>("model", "a string")?
-            .filter(|m| !m.is_empty() && m.len() <= 256)
+            .read::<Text<'_>>("model", "a string")?
+            .map(|Text(model)| model)
+            .filter(|m| !m.is_empty() && m.len() <= MAX_MODEL)
             .ok_or_else(|| {
                 Error::invalid_field("model", "You must provide a model parameter, as a string.")
             })?;
-        request.check_messages()?;
+        request.prompt = request
+            .read::<Prompt>("messages", "a list of messages, each with role and content")?
+            .filter(|prompt| prompt.messages > 0)
+            .ok_or_else(|| {
+                Error::invalid_field(
+                    "messages",
+                    "You must provide messages, a list with at least one message.",
+                )
+            })?;
         request.stream = request.read("stream", "true or false")?.unwrap_or(false);
         request.n = request.read("n", "a number")?.unwrap_or(1);
         if !(1..=MAX_N).contains(&request.n) {
             return Err(Error::invalid_field("n", format!("n is 1 to {MAX_N}.")));
         }
-        for limit in [OutputLimit::MaxTokens, OutputLimit::MaxCompletionTokens] {
+        for limit in OutputLimit::ALL {
             if let Some(tokens) = request.read::<u64>(limit.as_str(), "a whole number above 0")? {
                 if tokens == 0 {
                     return Err(Error::invalid_field(
@@ -95,13 +124,26 @@ impl<'a> ChatRequest<'a> {
         request.include_usage = request
             .read::<StreamOptions>("stream_options", "an object")?
             .is_some_and(|o| o.include_usage == Some(true));
+        request.check_service_tier()?;
         Ok(request)
     }
 
     /// An upper bound of the tokens that go in: no tokenizer makes more than a
-    /// token of a byte; pictures are bounded by rule.
-    pub fn prompt_token_bound(&self) -> u64 {
-        tokens::prompt_bound(self.body)
+    /// token of a byte, the markup around the words is longer than what a chat
+    /// template makes of it, and pictures are bounded by rule. `None` if something is
+    /// in the request that is bounded by the model's context only.
+    pub fn prompt_token_bound(&self) -> Option<u64> {
+        if self.prompt.opaque || OPAQUE_FIELDS.iter().any(|name| self.raw(name).is_some()) {
+            return None;
+        }
+        let bytes = length(self.body.len());
+        Some(bytes + self.prompt.images * IMAGE_BOUND)
+    }
+
+    /// About how many tokens go in, for calls that nobody counts.
+    pub fn estimated_prompt_tokens(&self) -> u64 {
+        let text = length(self.body.len()).saturating_sub(self.prompt.media_bytes);
+        text.div_ceil(4) + self.prompt.images * IMAGE_ESTIMATE
     }
 
     /// The text that the person wrote last, for the demo provider.
@@ -127,32 +169,18 @@ impl<'a> ChatRequest<'a> {
     }
 
     /// The body for the provider: the client's bytes but for the model's name,
-    /// a lowered output limit, and the wish for usage in a stream.
+    /// an output limit that must be told or is not told in the provider's word,
+    /// and the wish for usage in a stream.
     pub fn upstream_body(
         &self,
         model: &str,
         max_output_tokens: Option<u64>,
-        default_limit: OutputLimit,
+        provider: Provider,
     ) -> Bytes {
         let mut edits = Edits::new(self.body);
         edits.replace(self.raw("model"), &json_text(model));
-        if let Some(tokens) = max_output_tokens {
-            let tokens = tokens.to_string();
-            let mut set = false;
-            for limit in [OutputLimit::MaxTokens, OutputLimit::MaxCompletionTokens] {
-                if let Some(raw) = self.raw(limit.as_str()).filter(|r| r.get() != "null") {
-                    edits.replace(Some(raw), &tokens);
-                    set = true;
-                }
-            }
-            if !set {
-                match self.raw(default_limit.as_str()) {
-                    Some(null) => edits.replace(Some(null), &tokens),
-                    None => edits.insert(default_limit.as_str(), &tokens),
-                }
-            }
-        }
-        if self.stream && !self.include_usage {
+        self.write_limit(max_output_tokens, provider, &mut edits);
+        if self.stream && !self.include_usage && provider.takes_stream_options() {
             match self.raw("stream_options") {
                 None => edits.insert("stream_options", r#"{"include_usage":true}"#),
                 Some(raw) => {
@@ -164,6 +192,54 @@ impl<'a> ChatRequest<'a> {
             }
         }
         edits.apply()
+    }
+
+    /// What was reserved covers the limit as we read it, so the provider must
+    /// not read another: two limits are made one, and one that a compatible
+    /// server may not know is put into the word that it knows.
+    fn write_limit(&self, told: Option<u64>, provider: Provider, edits: &mut Edits<'a>) {
+        let set = |name: &str| self.raw(name).filter(|r| r.get() != "null");
+        let used: Vec<OutputLimit> = OutputLimit::ALL
+            .into_iter()
+            .filter(|limit| set(limit.as_str()).is_some())
+            .collect();
+        let overridden = self.raw(LLAMA_LIMIT);
+        let ambiguous = used.len() > 1 || overridden.is_some();
+        let known = provider.output_limit();
+        if let Some(tokens) = told.or(self.max_output_tokens.filter(|_| ambiguous)) {
+            let tokens = tokens.to_string();
+            for limit in &used {
+                edits.replace(set(limit.as_str()), &tokens);
+            }
+            edits.replace(overridden, &tokens);
+            if used.is_empty() {
+                match self.raw(known.as_str()) {
+                    Some(null) => edits.replace(Some(null), &tokens),
+                    None => edits.insert(known.as_str(), &tokens),
+                }
+            }
+        }
+        if used == [OutputLimit::MaxCompletionTokens] && known == OutputLimit::MaxTokens {
+            self.rename(OutputLimit::MaxCompletionTokens, known, edits);
+        }
+    }
+
+    fn rename(&self, from: OutputLimit, to: OutputLimit, edits: &mut Edits<'a>) {
+        let names = self.fields.iter().map(|(name, _)| name);
+        // A null under the new name would stand twice: it is renamed away.
+        for (old, new) in [(to, from), (from, to)] {
+            let found = names.clone().find(|name| *name == old.as_str());
+            match found {
+                Some(Cow::Borrowed(name)) => edits.replace_text(name, new.as_str()),
+                // Written with escapes: nobody does, so the limit is said once more.
+                Some(Cow::Owned(_)) if old == from => {
+                    if let Some(tokens) = self.max_output_tokens {
+                        edits.insert(new.as_str(), &tokens.to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     fn raw(&self, name: &str) -> Option<&'a RawValue> {
@@ -188,23 +264,18 @@ impl<'a> ChatRequest<'a> {
             .map_err(|_| Error::invalid_field(name, format!("{name} must be {what}.")))
     }
 
-    fn check_messages(&self) -> Result<(), Error> {
-        let messages: Vec<&RawValue> = self
-            .read("messages", "a list of messages")?
-            .unwrap_or_default();
-        if messages.is_empty() {
-            return Err(Error::invalid_field(
-                "messages",
-                "You must provide messages, a list with at least one message.",
-            ));
+    /// A dearer tier would be billed at the usual price: it is refused until
+    /// the price book has prices by tier.
+    fn check_service_tier(&self) -> Result<(), Error> {
+        let tier = self.raw("service_tier");
+        let tier = tier.and_then(|raw| serde_json::from_str::<Text<'_>>(raw.get()).ok());
+        match tier {
+            Some(Text(tier)) if DEARER_TIERS.contains(&&*tier) => Err(Error::invalid_field(
+                "service_tier",
+                format!("The service tier {tier} is not offered here; leave service_tier out."),
+            )),
+            _ => Ok(()),
         }
-        if messages.iter().any(|m| !m.get().starts_with('{')) {
-            return Err(Error::invalid_field(
-                "messages",
-                "Each message must be an object with role and content.",
-            ));
-        }
-        Ok(())
     }
 }
 
@@ -228,7 +299,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
                 let mut fields = Vec::with_capacity(16);
-                while let Some(Name(name)) = map.next_key()? {
+                while let Some(Text(name)) = map.next_key()? {
                     fields.push((name, map.next_value()?));
                 }
                 Ok(Fields(fields))
@@ -237,10 +308,6 @@ impl<'de> Deserialize<'de> for Fields<'de> {
         deserializer.deserialize_map(FieldsVisitor)
     }
 }
-
-/// A name, borrowed where it has no escapes.
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Changes to a body, each at its place.
 struct Edits<'a> {
@@ -258,10 +325,15 @@ impl<'a> Edits<'a> {
 
     fn replace(&mut self, raw: Option<&'a RawValue>, with: &str) {
         if let Some(raw) = raw {
-            let start = raw.get().as_ptr().addr() - self.body.as_ptr().addr();
-            self.edits
-                .push((start..start + raw.get().len(), with.to_owned()));
+            self.replace_text(raw.get(), with);
         }
+    }
+
+    /// Replaces a piece of the body, which `text` borrows from.
+    fn replace_text(&mut self, text: &'a str, with: &str) {
+        let start = text.as_ptr().addr() - self.body.as_ptr().addr();
+        self.edits
+            .push((start..start + text.len(), with.to_owned()));
     }
 
     /// At the front of the object, which is never empty.
@@ -331,7 +403,7 @@ mod tests {
             (r#"{"model":7}"#, "model must be"),
             (r#"{"model":"m"}"#, "messages"),
             (r#"{"model":"m","messages":[]}"#, "messages"),
-            (r#"{"model":"m","messages":["x"]}"#, "message must be"),
+            (r#"{"model":"m","messages":["x"]}"#, "messages must be"),
             (
                 &format!(r#"{{"model":"m","model":"x",{MESSAGES}}}"#),
                 "twice",
@@ -356,32 +428,156 @@ mod tests {
     fn every_byte_but_the_changed_ones_stays() {
         let body = "{ \"x\" : 1.50, \"model\":\"m\" ,\"messages\":[{\"role\":\"user\",\"content\":\"\\u00e9 é\"}]}";
         let request = parse(body).expect("a request");
-        let out = request.upstream_body("other \"name\"", None, OutputLimit::MaxTokens);
+        let out = request.upstream_body("other \"name\"", None, Provider::OpenAiCompatible);
         assert_eq!(text(&out), body.replace("\"m\"", "\"other \\\"name\\\"\""));
     }
 
     #[test]
     fn the_limit_and_the_wish_for_usage_are_set() {
         let body = r#"{"model":"m","messages":[{}],"stream":true,"max_tokens":9}"#;
-        let out = parse(body).expect("a request").upstream_body(
-            "m",
-            Some(5),
-            OutputLimit::MaxCompletionTokens,
-        );
+        let out = parse(body)
+            .expect("a request")
+            .upstream_body("m", Some(5), Provider::OpenAi);
         assert_eq!(
             text(&out),
             r#"{"stream_options":{"include_usage":true},"model":"m","messages":[{}],"stream":true,"max_tokens":5}"#
         );
         let body = r#"{"model":"m","messages":[{}],"stream":true,"stream_options":{"a":1}}"#;
-        let out = parse(body).expect("a request").upstream_body(
-            "m",
-            Some(5),
-            OutputLimit::MaxCompletionTokens,
-        );
+        let out = parse(body)
+            .expect("a request")
+            .upstream_body("m", Some(5), Provider::OpenAi);
         assert_eq!(
             text(&out),
             r#"{"max_completion_tokens":5,"model":"m","messages":[{}],"stream":true,"stream_options":{"a":1,"include_usage":true}}"#
         );
+    }
+
+    fn sent(fields: &str, limit: Option<u64>, provider: Provider) -> String {
+        let body = format!(r#"{{"model":"m",{fields},"messages":[{{}}]}}"#);
+        let request = parse(&body).expect("a request");
+        text(&request.upstream_body("m", limit, provider)).to_owned()
+    }
+
+    #[test]
+    fn a_provider_cannot_read_another_limit_than_was_reserved_for() {
+        const COMPATIBLE: Provider = Provider::OpenAiCompatible;
+        for (fields, limit, provider, expected) in [
+            // In the word that it knows.
+            (
+                r#""max_completion_tokens":7"#,
+                None,
+                COMPATIBLE,
+                r#""max_tokens":7"#,
+            ),
+            (
+                r#""max_completion_tokens":7"#,
+                Some(5),
+                Provider::Mistral,
+                r#""max_tokens":5"#,
+            ),
+            (
+                r#""max_completion_tokens":7"#,
+                Some(5),
+                Provider::OpenAi,
+                r#""max_completion_tokens":5"#,
+            ),
+            (
+                r#""max_tokens":7"#,
+                None,
+                Provider::Azure,
+                r#""max_tokens":7"#,
+            ),
+            (
+                r#""max_tokens":null,"max_completion_tokens":7"#,
+                None,
+                COMPATIBLE,
+                r#""max_completion_tokens":null,"max_tokens":7"#,
+            ),
+            // Two are made one.
+            (
+                r#""max_tokens":9,"max_completion_tokens":7"#,
+                None,
+                COMPATIBLE,
+                r#""max_tokens":7,"max_completion_tokens":7"#,
+            ),
+            (
+                r#""max_tokens":9,"n_predict":-1"#,
+                None,
+                COMPATIBLE,
+                r#""max_tokens":9,"n_predict":9"#,
+            ),
+            (
+                r#""max_tokens":9,"n_predict":-1"#,
+                Some(3),
+                COMPATIBLE,
+                r#""max_tokens":3,"n_predict":3"#,
+            ),
+            (
+                r#""max_tokens":null"#,
+                Some(3),
+                COMPATIBLE,
+                r#""max_tokens":3"#,
+            ),
+        ] {
+            let expected = format!(r#"{{"model":"m",{expected},"messages":[{{}}]}}"#);
+            assert_eq!(sent(fields, limit, provider), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn usage_is_not_asked_for_where_that_is_refused() {
+        let fields = r#""stream":true"#;
+        assert!(!sent(fields, None, Provider::Mistral).contains("stream_options"));
+        assert!(sent(fields, None, Provider::OpenAiCompatible).contains("stream_options"));
+        let null = sent(
+            r#""stream":true,"stream_options":null"#,
+            None,
+            Provider::OpenAi,
+        );
+        assert!(
+            null.contains(r#""stream_options":{"include_usage":true}"#),
+            "{null}"
+        );
+    }
+
+    #[test]
+    fn a_prompt_is_bounded_by_its_bytes_its_pictures_or_not_at_all() {
+        let bound = |fields: &str| {
+            let body = format!(r#"{{"model":"m",{fields}}}"#);
+            let length = length(body.len());
+            let request = parse(&body).expect("a request");
+            request.prompt_token_bound().map(|bound| bound - length)
+        };
+        assert_eq!(bound(r#""messages":[{"content":"Hi"}]"#), Some(0));
+        let picture =
+            r#""messages":[{"content":[{"type":"image_url","image_url":{"url":"https://x"}}]}]"#;
+        assert_eq!(bound(picture), Some(IMAGE_BOUND));
+        assert_eq!(
+            bound(r#""messages":[{"content":[{"type":"file","file":{"file_id":"f"}}]}]"#),
+            None
+        );
+        assert_eq!(bound(r#""messages":[{}],"web_search_options":{}"#), None);
+        let body = format!(
+            r#"{{"model":"m","messages":[{{"content":[{{"image_url":"{}"}}]}}]}}"#,
+            "A".repeat(100_000)
+        );
+        let estimate = parse(&body).expect("a request").estimated_prompt_tokens();
+        assert!(
+            estimate < 1000,
+            "a picture's bytes are not text: {estimate}"
+        );
+    }
+
+    #[test]
+    fn dearer_service_tiers_are_refused() {
+        let request = |tier| format!(r#"{{"model":"m","messages":[{{}}],"service_tier":{tier}}}"#);
+        for tier in [r#""priority""#, r#""fast""#, r#""priority""#] {
+            let error = parse(&request(tier)).expect_err(tier).message;
+            assert!(error.contains("service tier"), "{error}");
+        }
+        for tier in [r#""auto""#, r#""flex""#, "null", "7"] {
+            assert!(parse(&request(tier)).is_ok(), "{tier}");
+        }
     }
 
     proptest! {
@@ -399,7 +595,7 @@ mod tests {
             json[&extra] = value.into();
             let body = json.to_string();
             let request = ChatRequest::parse(body.as_bytes()).expect("a request");
-            let out = request.upstream_body(&model, Some(limit), OutputLimit::MaxTokens);
+            let out = request.upstream_body(&model, Some(limit), Provider::OpenAiCompatible);
             let mut expected = json.clone();
             expected["model"] = model.into();
             expected["max_tokens"] = limit.into();

@@ -1,0 +1,312 @@
+//! Providers' errors, for the client and for the decision whether another
+//! deployment may be tried.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cf_base::{Error, Kind};
+use serde_json::{Value, json};
+
+/// Longest text of a provider that is passed on.
+const MAX_MESSAGE: usize = 2000;
+/// When to come back if a provider at its limit does not say.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// A provider's refusal.
+#[derive(Debug)]
+pub struct UpstreamFailure {
+    /// For the client.
+    pub error: Error,
+    /// Whether another deployment may do better.
+    pub retryable: bool,
+    /// The provider's word for what is wrong with the request.
+    pub code: Option<String>,
+}
+
+impl UpstreamFailure {
+    /// Where it is the request that is at fault: the answer in OpenAI's shape,
+    /// with the provider's own `param` and `code`, which clients act on.
+    pub fn refusal(&self) -> Option<Bytes> {
+        let Kind::Invalid { field } = &self.error.kind else {
+            return None;
+        };
+        let body = json!({"error": {
+            "message": self.error.message, "type": "invalid_request_error",
+            "param": field, "code": self.code,
+        }});
+        Some(Bytes::from(body.to_string()))
+    }
+}
+
+/// Reads a provider's error. Its own text is kept where it speaks of the
+/// client's request; where it speaks of our credentials it is not the client's.
+/// Every occurrence of `secret` is taken out: some quote the key they were sent.
+pub fn parse_failure(
+    provider: &str,
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+    secret: &str,
+) -> UpstreamFailure {
+    let said = Said::read(body, secret);
+    let appended = if said.message.is_empty() {
+        String::new()
+    } else {
+        format!(" It said: {}", said.message)
+    };
+    let upstream = |status, text: String| Error::new(Kind::Upstream { status }, text);
+    let mut code = None;
+    let (error, retryable) = match status {
+        400 | 422 => {
+            code = said.code();
+            let text = if said.message.is_empty() {
+                format!("The provider {provider} refused the request.")
+            } else {
+                said.message
+            };
+            let field = said.param.map(Cow::Owned);
+            (Error::new(Kind::Invalid { field }, text), false)
+        }
+        413 => {
+            let text = format!("The request is too large for the provider {provider}.{appended}");
+            (Error::new(Kind::TooLarge, text), false)
+        }
+        401 | 403 => {
+            let text = format!(
+                "The provider {provider} refused our credentials or access to the model. An \
+                 administrator must check the provider key."
+            );
+            (upstream(502, text), true)
+        }
+        404 => {
+            let text = format!(
+                "The provider {provider} does not know the model of this deployment. An \
+                 administrator must check the model record.{appended}"
+            );
+            (upstream(502, text), true)
+        }
+        408 | 504 => {
+            let text = format!("The provider {provider} did not answer in time.{appended}");
+            (upstream(504, text), true)
+        }
+        402 | 429 if status == 402 || said.is_out_of_credit() => {
+            let text = format!(
+                "Our account at the provider {provider} is out of credit. An administrator must \
+                 check it."
+            );
+            (upstream(503, text), true)
+        }
+        429 => {
+            let retry_after = retry_after.unwrap_or(RETRY_AFTER);
+            let text = format!("The provider {provider} is at its rate limit.{appended}");
+            (Error::new(Kind::RateLimited { retry_after }, text), true)
+        }
+        // 498 and 529 are Groq's and Anthropic's words for overloaded.
+        498 | 503 | 529 => {
+            let text = format!("The provider {provider} is overloaded.{appended}");
+            (upstream(503, text), true)
+        }
+        500..=599 => {
+            let text = format!("The provider {provider} failed (status {status}).{appended}");
+            (upstream(502, text), true)
+        }
+        _ => {
+            let text = format!("The provider {provider} answered with status {status}.{appended}");
+            (upstream(502, text), false)
+        }
+    };
+    UpstreamFailure {
+        error,
+        retryable,
+        code,
+    }
+}
+
+/// What a provider said, without our secret.
+struct Said {
+    message: String,
+    param: Option<String>,
+    code: String,
+    kind: String,
+}
+
+impl Said {
+    fn read(body: &[u8], secret: &str) -> Self {
+        // An HTML page of some proxy is of no use to the client: it reads as nothing.
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        // Gemini's compatible layer puts the error into a list.
+        let body = body.get(0).unwrap_or(&body);
+        let error = match &body["error"] {
+            Value::Object(_) => &body["error"],
+            _ => body,
+        };
+        let message = match (&error["message"], &body["error"], &body["detail"]) {
+            (Value::String(text), _, _) => text.clone(),
+            (_, Value::String(text), _) => text.clone(),
+            (_, _, Value::Null) => String::new(),
+            (_, _, Value::String(text)) => text.clone(),
+            (_, _, other) => other.to_string(),
+        };
+        let text = |name: &str| {
+            let value = error[name].as_str().unwrap_or_default();
+            clean(value, secret, 200)
+        };
+        Self {
+            message: clean(&message, secret, MAX_MESSAGE),
+            param: Some(text("param")).filter(|p| !p.is_empty()),
+            code: text("code"),
+            kind: text("type"),
+        }
+    }
+
+    /// OpenAI's code where the text says the same in other words.
+    fn code(&self) -> Option<String> {
+        const TOO_LONG: [&str; 6] = [
+            "maximum context length is",
+            "exceeds the context window",
+            "exceeded max context length",
+            "prompt is too long",
+            "exceeds the maximum number of tokens allowed",
+            "Input is too long",
+        ];
+        if TOO_LONG.iter().any(|text| self.message.contains(text)) {
+            return Some("context_length_exceeded".into());
+        }
+        // Azure gives the status once more, as a text.
+        let is_word = !self.code.bytes().all(|b| b.is_ascii_digit());
+        is_word.then(|| self.code.clone())
+    }
+
+    /// Whether waiting is of no use: the account has no money left.
+    fn is_out_of_credit(&self) -> bool {
+        self.kind == "insufficient_quota"
+            || [
+                "insufficient_quota",
+                "credit_balance_exhausted",
+                "spend_limit",
+            ]
+            .iter()
+            .any(|word| self.code.contains(word))
+    }
+}
+
+fn clean(text: &str, secret: &str, most: usize) -> String {
+    let text = if secret.len() >= 8 {
+        Cow::Owned(text.replace(secret, "•••"))
+    } else {
+        Cow::Borrowed(text)
+    };
+    text.chars().take(most).collect()
+}
+
+/// An error inside a stream that has begun, as OpenAI's clients expect it.
+pub fn stream_error_frame(message: &str, code: &str) -> Bytes {
+    let body =
+        json!({"error": {"message": message, "type": "server_error", "param": null, "code": code}});
+    Bytes::from(format!("data: {body}\n\n"))
+}
+
+/// A provider's own error inside a stream, in OpenAI's shape and without our secret.
+pub fn stream_failure_frame(data: &[u8], secret: &str) -> Bytes {
+    let said = Said::read(data, secret);
+    let message = if said.message.is_empty() {
+        "The provider failed while it answered."
+    } else {
+        &said.message
+    };
+    let code = said.code();
+    stream_error_frame(message, code.as_deref().unwrap_or("upstream_error"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "sk-secret-123456";
+
+    #[test]
+    fn a_providers_refusal_of_our_key_is_not_the_clients() {
+        let body = br#"{"error":{"message":"Incorrect API key provided: sk-secret-123456"}}"#;
+        let failure = parse_failure("OpenAI", 401, None, body, SECRET);
+        assert_eq!(failure.error.kind, Kind::Upstream { status: 502 });
+        assert!(!failure.error.message.contains("sk-secret"));
+        assert!(failure.refusal().is_none());
+    }
+
+    #[test]
+    fn a_refused_request_is_told_in_the_providers_words_without_our_secret() {
+        let body =
+            br#"{"error":{"message":"bad sk-secret-123456","param":"temperature","code":"x"}}"#;
+        let failure = parse_failure("OpenAI", 400, None, body, SECRET);
+        assert!(!failure.retryable);
+        let refusal = failure.refusal().expect("the request is at fault");
+        let refusal: Value = serde_json::from_slice(&refusal).expect("JSON");
+        assert_eq!(
+            refusal,
+            json!({"error": {"message": "bad •••", "type": "invalid_request_error",
+                "param": "temperature", "code": "x"}})
+        );
+    }
+
+    #[test]
+    fn each_status_has_an_answer() {
+        let quota =
+            br#"{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}"#;
+        let limited = |seconds| Kind::RateLimited {
+            retry_after: Duration::from_secs(seconds),
+        };
+        let upstream = |status| Kind::Upstream { status };
+        let wait = Some(Duration::from_secs(7));
+        let page: &[u8] = b"<html>oops</html>";
+        for (status, wait, body, kind, retryable) in [
+            (403, None, page, upstream(502), true),
+            (404, None, page, upstream(502), true),
+            (408, None, page, upstream(504), true),
+            (402, None, page, upstream(503), true),
+            (429, None, &quota[..], upstream(503), true),
+            (429, wait, page, limited(7), true),
+            (429, None, page, limited(5), true),
+            (413, None, page, Kind::TooLarge, false),
+            (500, None, page, upstream(502), true),
+            (503, None, page, upstream(503), true),
+            (529, None, page, upstream(503), true),
+            (302, None, page, upstream(502), false),
+        ] {
+            let failure = parse_failure("OpenAI", status, wait, body, "");
+            assert_eq!(failure.error.kind, kind, "{status}");
+            assert_eq!(failure.retryable, retryable, "{status}");
+            assert!(!failure.error.message.contains("html"), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_error_in_a_stream_is_put_into_openais_shape() {
+        for (data, message, code) in [
+            (
+                &br#"{"error":{"message":"a sk-secret-123456","code":"b"}}"#[..],
+                "a •••",
+                "b",
+            ),
+            (
+                br#"{"error":{"message":"a","code":502}}"#,
+                "a",
+                "upstream_error",
+            ),
+            (br#"{"error":"a"}"#, "a", "upstream_error"),
+            (
+                br#"{"error":true}"#,
+                "The provider failed",
+                "upstream_error",
+            ),
+        ] {
+            let frame = stream_failure_frame(data, SECRET);
+            let text = std::str::from_utf8(&frame).expect("UTF-8");
+            let json = text.strip_prefix("data: ").expect("an event").trim_end();
+            let json: Value = serde_json::from_str(json).expect("JSON");
+            let said = json["error"]["message"].as_str().expect("a text");
+            assert!(said.starts_with(message), "{said}");
+            assert_eq!(json["error"]["code"], code);
+        }
+    }
+}

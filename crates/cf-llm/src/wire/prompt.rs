@@ -1,0 +1,298 @@
+//! What a prompt is made of, as far as its size depends on it: text, pictures,
+//! and things whose size nobody sees from here.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::tokens::length;
+
+/// Parts of a message that name something elsewhere, or that unfold: a file of
+/// a few bytes may have a thousand pages.
+const OPAQUE_PARTS: [&str; 8] = [
+    "file",
+    "file_id",
+    "file_url",
+    "document_url",
+    "video_url",
+    "audio_url",
+    "input_video",
+    "video",
+];
+
+/// The messages of a request, weighed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Prompt {
+    pub messages: u64,
+    pub images: u64,
+    /// Bytes of what is not text.
+    pub media_bytes: u64,
+    /// Whether something is in it whose tokens its bytes do not bound.
+    pub opaque: bool,
+}
+
+impl Prompt {
+    fn add(&mut self, other: Self) {
+        self.images += other.images;
+        self.media_bytes += other.media_bytes;
+        self.opaque |= other.opaque;
+    }
+}
+
+impl<'de> Deserialize<'de> for Prompt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Messages;
+        impl<'de> Visitor<'de> for Messages {
+            type Value = Prompt;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of messages")
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Prompt, S::Error> {
+                let mut prompt = Prompt::default();
+                while let Some(Message(message)) = seq.next_element()? {
+                    prompt.add(message);
+                    prompt.messages += 1;
+                }
+                Ok(prompt)
+            }
+        }
+        deserializer.deserialize_seq(Messages)
+    }
+}
+
+struct Message(Prompt);
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MessageVisitor;
+        impl<'de> Visitor<'de> for MessageVisitor {
+            type Value = Message;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a message with role and content")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Message, M::Error> {
+                let mut prompt = Prompt::default();
+                while let Some(Text(name)) = map.next_key()? {
+                    match &*name {
+                        // Twice the same name: whichever counts, both are weighed.
+                        "content" => prompt.add(map.next_value::<Content>()?.0),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Message(prompt))
+            }
+        }
+        deserializer.deserialize_map(MessageVisitor)
+    }
+}
+
+/// A text, or a list of parts.
+struct Content(Prompt);
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContentVisitor;
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of parts")
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Content, E> {
+                Ok(Content(Prompt::default()))
+            }
+            fn visit_unit<E>(self) -> Result<Content, E> {
+                Ok(Content(Prompt::default()))
+            }
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Content, S::Error> {
+                let mut prompt = Prompt::default();
+                while let Some(Part(part)) = seq.next_element()? {
+                    prompt.add(part);
+                }
+                Ok(Content(prompt))
+            }
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Content, M::Error> {
+                read_part(map).map(Content)
+            }
+        }
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct Part(Prompt);
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PartVisitor;
+        impl<'de> Visitor<'de> for PartVisitor {
+            type Value = Part;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a part of a message")
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Part, E> {
+                Ok(Part(Prompt::default()))
+            }
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Part, M::Error> {
+                read_part(map).map(Part)
+            }
+        }
+        deserializer.deserialize_any(PartVisitor)
+    }
+}
+
+/// What a part is, by its type and by the names of its fields: servers differ
+/// in which of them they go by.
+fn read_part<'de, M: MapAccess<'de>>(mut map: M) -> Result<Prompt, M::Error> {
+    let mut image = false;
+    let mut opaque = false;
+    let mut audio = false;
+    let mut bytes = 0;
+    while let Some(Text(name)) = map.next_key()? {
+        if name == "type" {
+            if let Weight(_, Some(Text(kind))) = map.next_value()? {
+                image |= matches!(&*kind, "image_url" | "image" | "input_image");
+                opaque |= OPAQUE_PARTS.contains(&&*kind) || kind == "input_file";
+            }
+            continue;
+        }
+        image |= matches!(&*name, "image_url" | "image");
+        audio |= name == "input_audio";
+        opaque |= OPAQUE_PARTS.contains(&&*name);
+        bytes += map.next_value::<Weight<'_>>()?.0;
+    }
+    Ok(Prompt {
+        messages: 0,
+        images: u64::from(image),
+        media_bytes: if image || opaque || audio { bytes } else { 0 },
+        opaque,
+    })
+}
+
+/// The bytes of all texts in a value; the value itself where it is a text.
+struct Weight<'a>(u64, Option<Text<'a>>);
+
+impl<'de> Deserialize<'de> for Weight<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WeightVisitor;
+        impl<'de> Visitor<'de> for WeightVisitor {
+            type Value = Weight<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Weight<'de>, E> {
+                Ok(Weight(length(text.len()), Some(Text(text.into()))))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Weight<'de>, E> {
+                // Only a type is of interest, and none is long.
+                let kept = (text.len() <= 64).then(|| Text(text.to_owned().into()));
+                Ok(Weight(length(text.len()), kept))
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Weight<'de>, E> {
+                Ok(Weight(0, None))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Weight<'de>, E> {
+                Ok(Weight(0, None))
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Weight<'de>, E> {
+                Ok(Weight(0, None))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Weight<'de>, E> {
+                Ok(Weight(0, None))
+            }
+            fn visit_unit<E>(self) -> Result<Weight<'de>, E> {
+                Ok(Weight(0, None))
+            }
+            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Weight<'de>, S::Error> {
+                let mut sum = 0;
+                while let Some(Weight(bytes, _)) = seq.next_element()? {
+                    sum += bytes;
+                }
+                Ok(Weight(sum, None))
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Weight<'de>, M::Error> {
+                let mut sum = 0;
+                while let Some((IgnoredAny, Weight(bytes, _))) = map.next_entry()? {
+                    sum += bytes;
+                }
+                Ok(Weight(sum, None))
+            }
+        }
+        deserializer.deserialize_any(WeightVisitor)
+    }
+}
+
+/// A text, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weigh(content: &str) -> (u64, u64, bool) {
+        let messages = format!(r#"[{{"role":"user","content":{content}}}]"#);
+        let prompt: Prompt = serde_json::from_str(&messages).expect("messages");
+        assert_eq!(prompt.messages, 1);
+        (prompt.images, prompt.media_bytes, prompt.opaque)
+    }
+
+    #[test]
+    fn parts_are_weighed_by_what_they_are() {
+        for (content, expected) in [
+            (r#""text""#, (0, 0, false)),
+            ("null", (0, 0, false)),
+            (r#"[{"type":"text","text":"image_url"}]"#, (0, 0, false)),
+            (
+                r#"[{"type":"image_url","image_url":{"url":"abcd"}}]"#,
+                (1, 4, false),
+            ),
+            (
+                r#"[{"type":"image_url","image_url":"abcd"},{"type":"text","text":"x"}]"#,
+                (1, 4, false),
+            ),
+            (
+                r#"[{"type":"im\u0061ge_url","image\u005furl":{"url":"abcd"}}]"#,
+                (1, 4, false),
+            ),
+            (r#"[{"type":"text","type":"image_url"}]"#, (1, 0, false)),
+            (
+                r#"[{"type":"input_audio","input_audio":{"data":"abcdef","format":"wav"}}]"#,
+                (0, 9, false),
+            ),
+            (r#"[{"type":"file","file":{"file_id":"f"}}]"#, (0, 1, true)),
+            (
+                r#"[{"type":"text","text":"x","video_url":null}]"#,
+                (0, 1, true),
+            ),
+            (r#"["plain",{"text":"x"}]"#, (0, 0, false)),
+        ] {
+            assert_eq!(weigh(content), expected, "{content}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        for bad in [
+            "{}",
+            "[1]",
+            "[\"x\"]",
+            r#"[{"content":[1]}]"#,
+            r#"[{"content":7}]"#,
+        ] {
+            assert!(serde_json::from_str::<Prompt>(bad).is_err(), "{bad}");
+        }
+        let deep = format!(
+            r#"[{{"content":[{{"x":{}1{}}}]}}]"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        assert!(serde_json::from_str::<Prompt>(&deep).is_err());
+    }
+}

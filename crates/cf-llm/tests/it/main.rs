@@ -1,0 +1,5 @@
+//! The wire formats against what real providers sent.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod recordings;
+mod requests;

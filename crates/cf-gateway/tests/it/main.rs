@@ -1,0 +1,12 @@
+//! The gateway between a scripted provider and the real books: each test asks
+//! what the client saw, what the provider was sent, and what was written down.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod budget;
+mod failures;
+mod fixture;
+mod limits;
+mod losses;
+mod models;
+mod replies;
+mod streams;

@@ -23,6 +23,7 @@ const KNOWN_CODES = [
   'rate_limit_exceeded',
   'rate_limited',
   'invalid_api_key',
+  'in_use',
 ] as const;
 type KnownCode = (typeof KNOWN_CODES)[number];
 
@@ -58,8 +59,9 @@ function codeOf(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Sign-in is refused with a sentence; these two cases deserve one in the person's own language. */
+/** Some refusals come as a sentence only; the frequent ones deserve one in the person's own language. */
 function codeFromSentence(message: string): KnownCode | undefined {
+  if (/\bpart of a required relation reference\b/i.test(message)) return 'in_use';
   if (/\b(pending|approval|approved)\b/i.test(message)) return 'user_pending';
   if (/\btenant\b.*\bsuspended\b/i.test(message)) return 'tenant_suspended';
   if (/\bsuspended\b/i.test(message)) return 'user_suspended';
@@ -78,7 +80,8 @@ export function errorMessage(error: unknown, t: TFunction): string {
   if (error instanceof ClientResponseError) {
     if (error.status === 0) return t('error.network');
     const message = error.response?.message as string | undefined;
-    const recognised = error.status === 403 && message ? codeFromSentence(message) : undefined;
+    const recognised =
+      (error.status === 400 || error.status === 403) && message ? codeFromSentence(message) : undefined;
     if (recognised) return t(`error.${recognised}`);
     if (Object.keys(fieldErrors(error, t)).length > 0) return t('error.fields');
     if (error.status === 401) return t('error.signed_out');

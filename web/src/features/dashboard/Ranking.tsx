@@ -35,7 +35,10 @@ export function Ranking({ title, summary }: { title: string; summary: UsageSumma
                 {item.label || item.key}
               </Text>
               <Text size="xs" c="dimmed">
-                {formatNumber(item.requests, locale)} {t('field.requests')}
+                {t('dashboard.requests', {
+                  count: item.requests,
+                  number: formatNumber(item.requests, locale),
+                })}
               </Text>
             </div>
             <Text size="sm" fw={600}>

@@ -13,6 +13,7 @@ import { PageHeader } from '../../ui/PageHeader';
 import { RowMenu } from '../../ui/RowMenu';
 import { SecretOnce } from '../../ui/SecretOnce';
 import { useKeyColumns } from './columns';
+import { Example } from './Example';
 import { KeyForm, RotateForm } from './form';
 import { useKeyActions } from './queries';
 
@@ -91,6 +92,8 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
             title: t('keys.createdTitle', { name: shown.name }),
             text: t('keys.createdText'),
             secrets: [{ label: t('field.apiKey'), value: shown.key }],
+            // For another person's key the models of the signed-in one would say nothing.
+            example: !headed && <Example apiKey={shown.key} />,
           }
         }
         onClose={() => setShown(null)}

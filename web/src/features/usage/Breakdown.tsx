@@ -1,7 +1,7 @@
 import { Card, Group, SegmentedControl, Table, Text, Title } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 import type { UsageGroup } from '../../api/types';
-import { formatNumber } from '../../lib/format';
+import { formatDay, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import { Money } from '../../ui/Money';
 import { useUsageSummary } from './queries';
@@ -55,7 +55,9 @@ export function Breakdown({ groups, group, onGroup, period, userId }: BreakdownP
             <Table.Tbody>
               {items.slice(0, MOST).map((item) => (
                 <Table.Tr key={`${item.key} ${item.currency}`}>
-                  <Table.Td style={{ overflowWrap: 'anywhere' }}>{item.label || item.key}</Table.Td>
+                  <Table.Td style={{ overflowWrap: 'anywhere' }}>
+                    {group === 'day' ? formatDay(item.key, locale) : item.label || item.key}
+                  </Table.Td>
                   <Table.Td ta="right">{formatNumber(item.requests, locale)}</Table.Td>
                   <Table.Td ta="right" visibleFrom="xs">
                     {formatNumber(item.prompt_tokens, locale)}

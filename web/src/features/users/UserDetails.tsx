@@ -144,7 +144,17 @@ function Ledger({ userId }: { userId: string }) {
   });
   const columns: Column<LedgerEntryRecord>[] = [
     { key: 'time', header: t('field.time'), cell: (row) => formatDateTime(row.created, locale) },
-    { key: 'kind', header: t('field.kind'), cell: (row) => row.kind },
+    {
+      key: 'kind',
+      header: t('field.kind'),
+      cell: (row) => t(`users.ledgerKind.${row.kind}`, { defaultValue: row.kind }),
+    },
+    {
+      key: 'limit',
+      header: t('field.budget'),
+      align: 'right',
+      cell: (row) => (row.limit ? <Money value={row.limit} currency={row.currency} /> : '–'),
+    },
     {
       key: 'posted',
       header: t('field.posted'),

@@ -24,6 +24,7 @@ const KNOWN_CODES = [
   'rate_limited',
   'invalid_api_key',
   'in_use',
+  'email_taken',
 ] as const;
 type KnownCode = (typeof KNOWN_CODES)[number];
 
@@ -37,6 +38,7 @@ const KNOWN_FIELD_CODES = [
   'validation_missing_rel_records',
   'validation_invalid_url',
   'validation_is_url',
+  'validation_invalid_old_password',
 ] as const;
 type KnownFieldCode = (typeof KNOWN_FIELD_CODES)[number];
 
@@ -62,6 +64,7 @@ function codeOf(error: unknown): string | undefined {
 /** Some refusals come as a sentence only; the frequent ones deserve one in the person's own language. */
 function codeFromSentence(message: string): KnownCode | undefined {
   if (/\bpart of a required relation reference\b/i.test(message)) return 'in_use';
+  if (/\bemail: value must be unique\b/i.test(message)) return 'email_taken';
   if (/\b(pending|approval|approved)\b/i.test(message)) return 'user_pending';
   if (/\btenant\b.*\bsuspended\b/i.test(message)) return 'tenant_suspended';
   if (/\bsuspended\b/i.test(message)) return 'user_suspended';

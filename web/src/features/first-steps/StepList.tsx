@@ -61,7 +61,7 @@ export function StepList() {
                 search={{ edit: 'new' } as never}
                 size="xs"
                 variant="light"
-                aria-label={t(`steps.${step.key}`)}
+                aria-label={`${t('steps.open')}: ${t(`steps.${step.key}`)}`}
               >
                 {t('steps.open')}
               </Button>

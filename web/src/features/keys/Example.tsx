@@ -21,7 +21,8 @@ export function Example({ apiKey = 'sk-…' }: { apiKey?: string }) {
       <Code block tabIndex={0} pr="xl">
         {text}
       </Code>
-      <Box pos="absolute" top={6} right={6}>
+      {/* Covers the end of a long line rather than mixing with it. */}
+      <Box pos="absolute" top={6} right={6} bg="var(--mantine-color-body)" bdrs="sm">
         <CopyIcon value={text} label={t('keys.example')} />
       </Box>
     </Box>

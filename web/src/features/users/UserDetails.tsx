@@ -132,6 +132,12 @@ function Fact({ label, children }: { label: string; children: ReactNode }) {
   );
 }
 
+/** The notes the server itself writes. */
+const OWN_NOTES = ['account opened', 'reset by hand', 'top-up'] as const;
+function isOwnNote(note: string): note is (typeof OWN_NOTES)[number] {
+  return (OWN_NOTES as readonly string[]).includes(note);
+}
+
 function Ledger({ userId }: { userId: string }) {
   const { t } = useTranslation();
   const locale = useLocale();
@@ -142,6 +148,8 @@ function Ledger({ userId }: { userId: string }) {
     sort: '-created',
     filter: `user_id = ${quote(userId)}`,
   });
+  // What a person wrote is shown as it is, never handed to the translation.
+  const note = (text: string) => (isOwnNote(text) ? t(`users.ledgerNote.${text}`) : text);
   const columns: Column<LedgerEntryRecord>[] = [
     { key: 'time', header: t('field.time'), cell: (row) => formatDateTime(row.created, locale) },
     {
@@ -167,7 +175,7 @@ function Ledger({ userId }: { userId: string }) {
       align: 'right',
       cell: (row) => <Money value={row.reserved} currency={row.currency} />,
     },
-    { key: 'note', header: t('field.note'), cell: (row) => row.note || row.request_id || '–' },
+    { key: 'note', header: t('field.note'), cell: (row) => note(row.note) || row.request_id || '–' },
   ];
   return (
     <section>

@@ -25,6 +25,7 @@ const KNOWN_CODES = [
   'invalid_api_key',
   'in_use',
   'email_taken',
+  'no_budget',
 ] as const;
 type KnownCode = (typeof KNOWN_CODES)[number];
 
@@ -78,6 +79,10 @@ export function errorMessage(error: unknown, t: TFunction): string {
     if (code === 'rate_limit_exceeded' && error instanceof RouterError && error.retryAfterSeconds) {
       return t('error.rate_limit_wait', { seconds: error.retryAfterSeconds });
     }
+    // Without a product there is no budget to wait for.
+    if (code === 'budget_exceeded' && error instanceof RouterError && / has 0 of 0 /.test(error.message)) {
+      return t('error.no_budget');
+    }
     return t(`error.${code}`);
   }
   if (error instanceof ClientResponseError) {
@@ -111,6 +116,15 @@ export function fieldErrors(error: unknown, t: TFunction): Record<string, string
   for (const [field, value] of Object.entries(data ?? {})) {
     const complaint = value as { code?: string; message?: string } | null;
     if (!complaint || typeof complaint !== 'object' || (!complaint.message && !complaint.code)) continue;
+    // Some sentences say more than their code; these are worth a text of their own.
+    if (complaint.message?.includes('--allow-private-upstreams')) {
+      result[field] = t('fieldError.private_address');
+      continue;
+    }
+    if (field === 'prices') {
+      result[field] = t('fieldError.prices');
+      continue;
+    }
     result[field] = isKnown<KnownFieldCode>(KNOWN_FIELD_CODES, complaint.code)
       ? t(`fieldError.${complaint.code}`)
       : (complaint.message ?? t('fieldError.validation_invalid_value'));

@@ -189,6 +189,8 @@ export const de: typeof en = {
     rate_limit_wait: 'Zu viele Anfragen. Bitte versuchen Sie es in {{seconds}} Sekunden erneut.',
     rate_limited: 'Zu viele Versuche. Bitte warten Sie einen Moment und versuchen Sie es erneut.',
     email_taken: 'Diese E-Mail-Adresse ist bereits vergeben.',
+    no_budget:
+      'Sie haben noch kein Budget. Ihrem Konto muss zuerst ein Produkt zugewiesen werden; das kann ein Administrator unter „Benutzer“ tun.',
     in_use: 'Dieser Eintrag wird noch von anderen verwendet, etwa von Benutzern. Bitte zuerst diese ändern.',
     invalid_api_key: 'Ihre Sitzung ist abgelaufen. Bitte melden Sie sich neu an.',
     loadFailed: 'Das konnte nicht geladen werden',
@@ -201,7 +203,11 @@ export const de: typeof en = {
     validation_invalid_value: 'Dieser Wert ist nicht erlaubt.',
     validation_values_mismatch: 'Die beiden Werte sind verschieden.',
     validation_missing_rel_records: 'Diesen Eintrag gibt es nicht mehr.',
-    validation_invalid_url: 'Das ist keine Webadresse.',
+    validation_invalid_url:
+      'Bitte eine Webadresse ohne Benutzername und Passwort eingeben, zum Beispiel https://api.example.com/v1.',
+    private_address:
+      'Diese Adresse liegt in einem privaten Netz. Starten Sie den Server mit --allow-private-upstreams (CLOUDFREEDOM_ALLOW_PRIVATE_UPSTREAMS=true), um sie zu erlauben.',
+    prices: 'Eigene Preise brauchen mindestens einen Eingabe- und einen Ausgabepreis.',
     validation_invalid_old_password: 'Das bisherige Passwort ist falsch.',
     validation_is_url: 'Das ist keine Webadresse.',
   },
@@ -243,7 +249,7 @@ export const de: typeof en = {
   },
   steps: {
     title: 'Erste Schritte',
-    lead: 'Vier Einträge, und die erste Antwort kann fließen.',
+    lead: 'Fünf Einträge, und die erste Antwort kann fließen.',
     progress: '{{done}} von {{count}} erledigt',
     product: 'Produkt anlegen',
     productText: 'Was Kunden bekommen: ein Budget für einen Zeitraum, und Grenzen.',
@@ -253,6 +259,8 @@ export const de: typeof en = {
     modelText: 'Der Name, nach dem Programme fragen, und wo er beantwortet wird.',
     user: 'Benutzer anlegen',
     userText: 'Ein Mensch mit einem Produkt, der chatten und die API nutzen kann.',
+    own: 'Sich selbst ein Produkt geben',
+    ownText: 'Dann haben Sie ein Budget und können den Chat ausprobieren.',
     open: 'Los',
     doneMark: 'Erledigt',
     finished: 'Alles ist da. Probieren Sie es im Chat aus.',

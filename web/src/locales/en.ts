@@ -186,6 +186,8 @@ export const en = {
     rate_limit_wait: 'Too many requests. Please try again in {{seconds}} seconds.',
     rate_limited: 'Too many attempts. Please wait a moment and try again.',
     email_taken: 'This email address is already taken.',
+    no_budget:
+      'You have no budget yet. A product has to be assigned to your account first; an administrator can do that under Users.',
     in_use: 'This entry is still used by others, such as users. Change those first.',
     invalid_api_key: 'Your session has ended. Please sign in again.',
     loadFailed: 'This could not be loaded',
@@ -198,7 +200,11 @@ export const en = {
     validation_invalid_value: 'This value is not allowed.',
     validation_values_mismatch: 'The two values differ.',
     validation_missing_rel_records: 'This entry does not exist any more.',
-    validation_invalid_url: 'This is not a web address.',
+    validation_invalid_url:
+      'Please enter a web address without user name and password, such as https://api.example.com/v1.',
+    private_address:
+      'This address is in a private network. Start the server with --allow-private-upstreams (CLOUDFREEDOM_ALLOW_PRIVATE_UPSTREAMS=true) to allow it.',
+    prices: 'Own prices need at least an input and an output price.',
     validation_invalid_old_password: 'The current password is wrong.',
     validation_is_url: 'This is not a web address.',
   },
@@ -237,7 +243,7 @@ export const en = {
   },
   steps: {
     title: 'First steps',
-    lead: 'Four entries and the first answer can flow.',
+    lead: 'Five entries and the first answer can flow.',
     progress: '{{done}} of {{count}} done',
     product: 'Create a product',
     productText: 'What customers get: a budget for a period, and limits.',
@@ -247,6 +253,8 @@ export const en = {
     modelText: 'The name clients ask for, and where it is answered.',
     user: 'Create a user',
     userText: 'A person with a product, who can chat and use the API.',
+    own: 'Give yourself a product',
+    ownText: 'Then you have a budget and can try the chat.',
     open: 'Go',
     doneMark: 'Done',
     finished: 'Everything is in place. Try it in the chat.',

@@ -96,11 +96,14 @@ export function errorMessage(error: unknown, t: TFunction): string {
     if (error.status === 404) return t('error.not_found');
     if (error.status === 413) return t('error.too_large');
     if (error.status === 429) return t('error.rate_limited');
+    // A proxy in front answered, because the server behind it does not.
+    if (error.status >= 502 && !message) return t('error.network');
     if (error.status >= 500) return t('error.server', { message: message || String(error.status) });
     return message || (error.status === 403 ? t('error.forbidden') : t('error.unknown'));
   }
   if (error instanceof RouterError) {
     if (error.status === 401) return t('error.signed_out');
+    if (error.status >= 502 && !error.message) return t('error.network');
     if (error.status >= 500) return t('error.provider', { message: error.message });
     return error.message || t('error.unknown');
   }

@@ -16,7 +16,7 @@ export function Ranking({ title, summary }: { title: string; summary: UsageSumma
       <Title order={2} mb="sm">
         {title}
       </Title>
-      {items.length === 0 && (
+      {summary && items.length === 0 && (
         <Text size="sm" c="dimmed">
           {t('dashboard.noCalls')}
         </Text>

@@ -3,6 +3,7 @@ import { useTranslation } from 'react-i18next';
 import type { UsageGroup } from '../../api/types';
 import { formatDay, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
+import { ErrorNote } from '../../ui/ErrorNote';
 import { Money } from '../../ui/Money';
 import { useUsageSummary } from './queries';
 
@@ -36,6 +37,11 @@ export function Breakdown({ groups, group, onGroup, period, userId }: BreakdownP
           style={{ maxWidth: '100%', overflowX: 'auto' }}
         />
       </Group>
+      <ErrorNote
+        error={!summary.data && summary.error}
+        title={t('error.loadFailed')}
+        onRetry={() => summary.refetch()}
+      />
       <Card withBorder padding={0}>
         <Table.ScrollContainer minWidth={300} type="native" mah={340} tabIndex={0}>
           <Table aria-label={t('usage.breakdown')} verticalSpacing={6} horizontalSpacing="md" stickyHeader>
@@ -72,7 +78,7 @@ export function Breakdown({ groups, group, onGroup, period, userId }: BreakdownP
               ))}
             </Table.Tbody>
           </Table>
-          {items.length === 0 && (
+          {summary.data && items.length === 0 && (
             <Text size="sm" c="dimmed" p="md">
               {t('usage.empty')}
             </Text>

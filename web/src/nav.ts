@@ -26,7 +26,7 @@ type NavLabel =
   | 'audit'
   | 'account'
   | 'firstSteps';
-interface NavItem {
+export interface NavItem {
   to: string;
   label: NavLabel;
   icon?: Icon;

@@ -27,7 +27,13 @@ export const theme = createTheme({
   },
   components: {
     // Fields that may stay empty say so in their description; a star would become part of the label's text.
-    InputWrapper: { defaultProps: { withAsterisk: false } },
+    // The description stands below, so that fields side by side stay in line.
+    InputWrapper: {
+      defaultProps: {
+        withAsterisk: false,
+        inputWrapperOrder: ['label', 'input', 'description', 'error'],
+      },
+    },
     // The light variant's own title colour is too pale on yellow.
     Alert: { defaultProps: { styles: { title: { color: 'var(--mantine-color-text)' } } } },
     Modal: { defaultProps: { centered: false, overlayProps: { backgroundOpacity: 0.45 } } },

@@ -31,6 +31,17 @@ describe('errorMessage', () => {
       refused(400, { message: 'x', data: { slug: { code: 'validation_not_unique', message: 'y' } } }),
       en.error.fields,
     ],
+    [
+      refused(400, { message: 'Failed to delete record. It is part of a required relation reference.' }),
+      en.error.in_use,
+    ],
+    [
+      refused(400, { message: 'Failed to create record. email: Value must be unique.', data: {} }),
+      en.error.email_taken,
+    ],
+    [new RouterError(403, 'budget_exceeded', 'The budget has 0 of 0 EUR left.'), en.error.no_budget],
+    [refused(502, {}), en.error.network],
+    [new RouterError(502, '', ''), en.error.network],
     [refused(429, { message: 'x' }), en.error.rate_limited],
     [new TypeError('Failed to fetch'), en.error.network],
     [undefined, en.error.unknown],
@@ -49,6 +60,15 @@ describe('fieldErrors', () => {
       },
     });
     expect(fieldErrors(error, t)).toEqual({ slug: en.fieldError.validation_not_unique, rate: 'Too high.' });
+  });
+
+  it('names the switch that allows a private address', () => {
+    const error = refused(400, {
+      data: {
+        base_url: { code: 'validation_invalid_url', message: 'Start with --allow-private-upstreams.' },
+      },
+    });
+    expect(fieldErrors(error, t)).toEqual({ base_url: en.fieldError.private_address });
   });
 
   it('finds nothing in other errors', () => {

@@ -23,6 +23,9 @@ const KNOWN_CODES = [
   'rate_limit_exceeded',
   'rate_limited',
   'invalid_api_key',
+  'in_use',
+  'email_taken',
+  'no_budget',
 ] as const;
 type KnownCode = (typeof KNOWN_CODES)[number];
 
@@ -36,6 +39,7 @@ const KNOWN_FIELD_CODES = [
   'validation_missing_rel_records',
   'validation_invalid_url',
   'validation_is_url',
+  'validation_invalid_old_password',
 ] as const;
 type KnownFieldCode = (typeof KNOWN_FIELD_CODES)[number];
 
@@ -58,8 +62,10 @@ function codeOf(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Sign-in is refused with a sentence; these two cases deserve one in the person's own language. */
+/** Some refusals come as a sentence only; the frequent ones deserve one in the person's own language. */
 function codeFromSentence(message: string): KnownCode | undefined {
+  if (/\bpart of a required relation reference\b/i.test(message)) return 'in_use';
+  if (/\bemail: value must be unique\b/i.test(message)) return 'email_taken';
   if (/\b(pending|approval|approved)\b/i.test(message)) return 'user_pending';
   if (/\btenant\b.*\bsuspended\b/i.test(message)) return 'tenant_suspended';
   if (/\bsuspended\b/i.test(message)) return 'user_suspended';
@@ -73,23 +79,31 @@ export function errorMessage(error: unknown, t: TFunction): string {
     if (code === 'rate_limit_exceeded' && error instanceof RouterError && error.retryAfterSeconds) {
       return t('error.rate_limit_wait', { seconds: error.retryAfterSeconds });
     }
+    // Without a product there is no budget to wait for.
+    if (code === 'budget_exceeded' && error instanceof RouterError && / has 0 of 0 /.test(error.message)) {
+      return t('error.no_budget');
+    }
     return t(`error.${code}`);
   }
   if (error instanceof ClientResponseError) {
     if (error.status === 0) return t('error.network');
     const message = error.response?.message as string | undefined;
-    const recognised = error.status === 403 && message ? codeFromSentence(message) : undefined;
+    const recognised =
+      (error.status === 400 || error.status === 403) && message ? codeFromSentence(message) : undefined;
     if (recognised) return t(`error.${recognised}`);
     if (Object.keys(fieldErrors(error, t)).length > 0) return t('error.fields');
     if (error.status === 401) return t('error.signed_out');
     if (error.status === 404) return t('error.not_found');
     if (error.status === 413) return t('error.too_large');
     if (error.status === 429) return t('error.rate_limited');
+    // A proxy in front answered, because the server behind it does not.
+    if (error.status >= 502 && !message) return t('error.network');
     if (error.status >= 500) return t('error.server', { message: message || String(error.status) });
     return message || (error.status === 403 ? t('error.forbidden') : t('error.unknown'));
   }
   if (error instanceof RouterError) {
     if (error.status === 401) return t('error.signed_out');
+    if (error.status >= 502 && !error.message) return t('error.network');
     if (error.status >= 500) return t('error.provider', { message: error.message });
     return error.message || t('error.unknown');
   }
@@ -105,6 +119,15 @@ export function fieldErrors(error: unknown, t: TFunction): Record<string, string
   for (const [field, value] of Object.entries(data ?? {})) {
     const complaint = value as { code?: string; message?: string } | null;
     if (!complaint || typeof complaint !== 'object' || (!complaint.message && !complaint.code)) continue;
+    // Some sentences say more than their code; these are worth a text of their own.
+    if (complaint.message?.includes('--allow-private-upstreams')) {
+      result[field] = t('fieldError.private_address');
+      continue;
+    }
+    if (field === 'prices') {
+      result[field] = t('fieldError.prices');
+      continue;
+    }
     result[field] = isKnown<KnownFieldCode>(KNOWN_FIELD_CODES, complaint.code)
       ? t(`fieldError.${complaint.code}`)
       : (complaint.message ?? t('fieldError.validation_invalid_value'));

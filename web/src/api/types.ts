@@ -144,11 +144,13 @@ export interface UsageLogRecord extends BaseRecord {
 }
 
 export interface LedgerEntryRecord extends BaseRecord {
-  kind: string;
+  kind: 'post' | 'void' | 'expire' | 'reset' | 'limit';
   user_id: string;
   key_id: string;
   tenant_id: string;
   currency: string;
+  /** By how much the budget itself was changed. */
+  limit: number;
   posted: number;
   reserved: number;
   request_id: string;

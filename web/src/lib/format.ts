@@ -77,6 +77,12 @@ export function formatDate(value: string | null | undefined, locale: string): st
   return date ? new Intl.DateTimeFormat(locale, { dateStyle: 'medium' }).format(date) : MISSING;
 }
 
+/** A calendar day, `YYYY-MM-DD`, which is the same day wherever the person is. */
+export function formatDay(day: string, locale: string): string {
+  const date = parseTime(`${day}T00:00:00Z`);
+  return date ? new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeZone: 'UTC' }).format(date) : day;
+}
+
 export function formatMilliseconds(value: number | null | undefined, locale: string): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return MISSING;
   if (value < 1000) return `${Math.round(value)} ms`;

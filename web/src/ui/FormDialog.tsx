@@ -1,7 +1,7 @@
 import { Alert, Button, Group, Modal, Stack } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import { useMutation } from '@tanstack/react-query';
-import type { ReactNode } from 'react';
+import { type ReactNode, useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { errorMessage, fieldErrors } from '../api/errors';
 
@@ -44,6 +44,25 @@ export function useFormSubmit<V extends object>(
   return { onSubmit, error: mutation.error, pending: mutation.isPending };
 }
 
+/**
+ * The dialog is taken away rather than closed, so it has to hand the focus back itself: to what had it
+ * before, or, where that was an entry of a menu that is gone, to the page.
+ */
+function useFocusBack() {
+  const [before] = useState(() => document.activeElement);
+  useEffect(
+    () => () => {
+      requestAnimationFrame(() => {
+        if (document.activeElement !== document.body) return;
+        const target =
+          before?.isConnected && before !== document.body ? before : document.getElementById('content');
+        if (target instanceof HTMLElement) target.focus({ preventScroll: true });
+      });
+    },
+    [before],
+  );
+}
+
 interface FormDialogProps<V extends object> {
   title: string;
   form: UseFormReturnType<V>;
@@ -66,6 +85,7 @@ export function FormDialog<V extends object>({
 }: FormDialogProps<V>) {
   const { t } = useTranslation();
   const submit = useFormSubmit(form, onSubmit);
+  useFocusBack();
   return (
     <Modal
       opened

@@ -31,6 +31,8 @@ export interface RecordPageProps<C extends CollectionName> {
   expand?: string;
   nameOf: (record: Collections[C]) => string;
   deleteText: (record: Collections[C]) => string;
+  /** Whether the person may delete records here; the server refuses it otherwise. */
+  mayDelete?: boolean;
   /** Further entries of a row's menu, between "Edit" and "Delete". */
   actions?: (record: Collections[C]) => RowAction[];
   /** Draws the form; called as a function, so that a page may add to its properties without making a new component. */
@@ -40,7 +42,7 @@ export interface RecordPageProps<C extends CollectionName> {
 
 /** The page of a collection: search, table, "new", "edit", "delete". What is open is in the address. */
 export function RecordPage<C extends CollectionName>(props: RecordPageProps<C>) {
-  const { collection, columns, defaultSort, nameOf, form } = props;
+  const { collection, columns, defaultSort, nameOf, form, mayDelete = true } = props;
   const { t } = useTranslation();
   const { search, set, setPage, setSort, openEdit, closeEdit } = useListSearch();
   const sort = search.sort ?? defaultSort;
@@ -71,7 +73,7 @@ export function RecordPage<C extends CollectionName>(props: RecordPageProps<C>) 
         actions={[
           { label: t('common.edit'), onClick: () => openEdit(record.id) },
           ...(props.actions?.(record) ?? []),
-          { label: t('common.delete'), onClick: () => askDelete(record), danger: true },
+          { label: t('common.delete'), onClick: () => askDelete(record), danger: true, hidden: !mayDelete },
         ]}
       />
     ),

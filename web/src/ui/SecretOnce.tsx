@@ -1,4 +1,5 @@
 import { Button, Group, Modal, Stack, Text } from '@mantine/core';
+import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { CopyField } from './CopyField';
 
@@ -6,6 +7,8 @@ export interface SecretSet {
   title: string;
   text: string;
   secrets: { label: string; value: string }[];
+  /** How to use them. */
+  example?: ReactNode;
 }
 
 /** Shows secrets that the server will not give out again. Only the button closes it, so that no stray click loses them. */
@@ -26,6 +29,7 @@ export function SecretOnce({ shown, onClose }: { shown: SecretSet | null; onClos
         {shown?.secrets.map((secret) => (
           <CopyField key={secret.label} {...secret} />
         ))}
+        {shown?.example}
         <Group justify="flex-end">
           <Button onClick={onClose} data-autofocus>
             {t('common.done')}

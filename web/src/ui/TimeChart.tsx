@@ -1,5 +1,5 @@
 import { Box, Group, Text } from '@mantine/core';
-import { formatDate, formatMoney } from '../lib/format';
+import { formatDay, formatMoney } from '../lib/format';
 import { useLocale } from '../lib/i18n';
 
 export interface DayAmount {
@@ -41,17 +41,17 @@ export function TimeChart({ days, currency, label }: { days: DayAmount[]; curren
                 day.amount > 0 ? 'var(--mantine-primary-color-filled)' : 'var(--mantine-color-default-border)'
               }
             >
-              <title>{`${formatDate(day.day, locale)}: ${formatMoney(day.amount, currency, locale)}`}</title>
+              <title>{`${formatDay(day.day, locale)}: ${formatMoney(day.amount, currency, locale)}`}</title>
             </rect>
           );
         })}
       </svg>
       <Group justify="space-between" mt={4}>
         <Text size="xs" c="dimmed">
-          {formatDate(days[0]?.day, locale)}
+          {formatDay(days[0]?.day ?? '', locale)}
         </Text>
         <Text size="xs" c="dimmed">
-          {formatDate(days.at(-1)?.day, locale)}
+          {formatDay(days.at(-1)?.day ?? '', locale)}
         </Text>
       </Group>
     </Box>

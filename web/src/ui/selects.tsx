@@ -1,5 +1,6 @@
 import { Select, type SelectProps } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
+import { errorMessage } from '../api/errors';
 import { useOptions } from '../api/records';
 
 type RecordSelectProps = Omit<SelectProps, 'data' | 'value' | 'onChange'> & {
@@ -21,6 +22,7 @@ export function RecordSelect({ collection, value, onChange, ...rest }: RecordSel
       value={value || null}
       onChange={(id) => onChange?.(id ?? '')}
       {...rest}
+      error={rest.error ?? (options.error ? errorMessage(options.error, t) : undefined)}
     />
   );
 }

@@ -7,10 +7,21 @@ import type { AuditLogRecord } from '../../api/types';
 import { formatDateTime } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import { useListSearch } from '../../lib/listSearch';
+import type { NavItem } from '../../nav';
 import { type Column, DataTable } from '../../ui/DataTable';
 import { EmptyState } from '../../ui/EmptyState';
 import { PageHeader } from '../../ui/PageHeader';
 import { SearchBox } from '../../ui/SearchBox';
+
+const COLLECTION_LABELS: Record<string, NavItem['label'] | undefined> = {
+  users: 'users',
+  tenants: 'tenants',
+  products: 'products',
+  provider_keys: 'providerKeys',
+  models: 'models',
+  api_keys: 'keys',
+  exchange_rates: 'exchangeRates',
+};
 
 export function AuditPage() {
   const { t } = useTranslation();
@@ -20,6 +31,13 @@ export function AuditPage() {
   const sort = search.sort ?? '-created';
   const filter = contains(['action', 'actor_email', 'record_id', 'collection'], search.q);
   const entries = useRecordList('audit_logs', { page: search.page, sort, filter });
+  // An action without a text of its own is shown as the server names it.
+  const actionName = (action: string) =>
+    t(`audit.actionName.${action as 'create'}`, { defaultValue: action });
+  const collectionName = (collection: string) => {
+    const label = COLLECTION_LABELS[collection];
+    return label ? t(`nav.${label}`) : collection;
+  };
   const columns: Column<AuditLogRecord>[] = [
     {
       key: 'time',
@@ -33,13 +51,13 @@ export function AuditPage() {
       sort: 'actor_email',
       cell: (row) => row.actor_email || row.actor_id || '–',
     },
-    { key: 'action', header: t('field.action'), sort: 'action', cell: (row) => row.action },
+    { key: 'action', header: t('field.action'), sort: 'action', cell: (row) => actionName(row.action) },
     {
       key: 'record',
       header: t('field.record'),
       cell: (row) => (
         <Stack gap={0}>
-          <Text size="sm">{row.collection}</Text>
+          <Text size="sm">{collectionName(row.collection)}</Text>
           <Text size="xs" c="dimmed" ff="monospace">
             {row.record_id}
           </Text>
@@ -83,7 +101,11 @@ export function AuditPage() {
         closeButtonProps={{ 'aria-label': t('common.close') }}
         size="lg"
         title={
-          open && t('audit.detailsTitle', { action: open.action, time: formatDateTime(open.created, locale) })
+          open &&
+          t('audit.detailsTitle', {
+            action: actionName(open.action),
+            time: formatDateTime(open.created, locale),
+          })
         }
       >
         <Code block tabIndex={0}>

@@ -193,7 +193,9 @@ function Budget({ user }: { user: UserRecord | undefined }) {
         aria-label={t('chat.remainingLabel')}
         style={{ flexShrink: 0 }}
       >
-        {t('chat.remaining', { amount: formatMoney(user.budget_remaining, user.budget_currency, locale) })}
+        {t('chat.remaining', {
+          amount: formatMoney(Math.max(0, user.budget_remaining), user.budget_currency, locale),
+        })}
       </Badge>
     </Tooltip>
   );

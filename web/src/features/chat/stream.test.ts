@@ -52,7 +52,8 @@ describe('streamChat', () => {
   });
 
   it('copes with a refusal that is no JSON', async () => {
-    await expect(run('<html>', { status: 502 })).rejects.toMatchObject({ status: 502, message: 'HTTP 502' });
+    await expect(run('<html>', { status: 502 })).rejects.toMatchObject({ status: 502, message: '' });
+    await expect(run('<html>', { status: 404 })).rejects.toMatchObject({ status: 404, message: 'HTTP 404' });
   });
 
   it('throws an error that comes as an event', () => {

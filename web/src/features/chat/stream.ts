@@ -81,6 +81,7 @@ export async function refusal(response: Response): Promise<RouterError> {
     error = body.error ?? { message: body.message };
   } catch {
     // A proxy may answer with a page of its own; the status then has to do.
+    if (response.status >= 502) error = { message: '' };
   }
   return new RouterError(
     response.status,

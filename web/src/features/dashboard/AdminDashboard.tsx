@@ -6,6 +6,7 @@ import { useCount } from '../../api/records';
 import { formatCompact, formatNumber, isoDay } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import { useSignedIn } from '../../lib/session';
+import { ErrorNote } from '../../ui/ErrorNote';
 import { PageHeader } from '../../ui/PageHeader';
 import { StatCard } from '../../ui/StatCard';
 import { StepList, useSteps } from '../first-steps/StepList';
@@ -34,26 +35,31 @@ export function AdminDashboard() {
       <PageHeader title={t('dashboard.title')} />
       <Stack gap="lg">
         <Notices />
+        <ErrorNote
+          error={!today.data && today.error}
+          title={t('error.loadFailed')}
+          onRetry={() => today.refetch()}
+        />
         <SimpleGrid cols={{ base: 2, md: 4 }}>
           <StatCard
             label={t('dashboard.spendToday')}
             value={<Costs totals={totals} />}
-            loading={today.isPending}
+            loading={!today.data}
           />
           <StatCard
             label={t('dashboard.requestsToday')}
             value={formatNumber(totals.requests, locale)}
-            loading={today.isPending}
+            loading={!today.data}
           />
           <StatCard
             label={t('dashboard.tokensToday')}
             value={formatCompact(totals.promptTokens + totals.completionTokens, locale)}
-            loading={today.isPending}
+            loading={!today.data}
           />
           <StatCard
             label={t('dashboard.activeUsersToday')}
             value={formatNumber(activeUsers, locale)}
-            loading={today.isPending}
+            loading={!today.data}
           />
         </SimpleGrid>
         <SpendChart title={t('dashboard.spend30')} summary={days.data} />

@@ -71,7 +71,9 @@ export function OwnBudget() {
       {budget_total > 0 ? (
         <Stack gap="xs">
           <Text fz="1.75rem" fw={650}>
-            {t('budget.left', { amount: formatMoney(budget_remaining, budget_currency, locale) })}
+            {t('budget.left', {
+              amount: formatMoney(Math.max(0, budget_remaining), budget_currency, locale),
+            })}
           </Text>
           <BudgetBar used={budget_used} total={budget_total} currency={budget_currency} />
           {budget_reset_date && (

@@ -16,7 +16,7 @@ export function Ranking({ title, summary }: { title: string; summary: UsageSumma
       <Title order={2} mb="sm">
         {title}
       </Title>
-      {items.length === 0 && (
+      {summary && items.length === 0 && (
         <Text size="sm" c="dimmed">
           {t('dashboard.noCalls')}
         </Text>
@@ -35,7 +35,10 @@ export function Ranking({ title, summary }: { title: string; summary: UsageSumma
                 {item.label || item.key}
               </Text>
               <Text size="xs" c="dimmed">
-                {formatNumber(item.requests, locale)} {t('field.requests')}
+                {t('dashboard.requests', {
+                  count: item.requests,
+                  number: formatNumber(item.requests, locale),
+                })}
               </Text>
             </div>
             <Text size="sm" fw={600}>

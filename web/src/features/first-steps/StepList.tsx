@@ -2,13 +2,16 @@ import { Badge, Button, Card, Group, Stack, Text, ThemeIcon, Title } from '@mant
 import { IconCheck } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
-import { useCount } from '../../api/records';
+import { useCount, useRecord } from '../../api/records';
+import { useSignedIn } from '../../lib/session';
 
 const STEPS = [
   { key: 'product', to: '/products' },
   { key: 'providerKey', to: '/provider-keys' },
   { key: 'model', to: '/models' },
   { key: 'user', to: '/users' },
+  // The first administrator is made before there is any product, and cannot chat without one.
+  { key: 'own', to: '/users' },
 ] as const;
 
 /** Which of the first entries exist. */
@@ -17,14 +20,23 @@ export function useSteps(enabled = true) {
   const keys = useCount('provider_keys', '', enabled);
   const models = useCount('models', '', enabled);
   const users = useCount('users', "role != 'admin'", enabled);
+  const session = useSignedIn();
+  const own = useRecord('users', enabled && !session.superuser ? session.id : undefined);
   return {
     loaded: products.isSuccess && keys.isSuccess && models.isSuccess && users.isSuccess,
-    done: { product: !!products.data, providerKey: !!keys.data, model: !!models.data, user: !!users.data },
+    done: {
+      product: !!products.data,
+      providerKey: !!keys.data,
+      model: !!models.data,
+      user: !!users.data,
+      own: session.superuser || !!own.data?.product_id,
+    },
   };
 }
 
 export function StepList() {
   const { t } = useTranslation();
+  const session = useSignedIn();
   const { done } = useSteps();
   const count = STEPS.filter((step) => done[step.key]).length;
   return (
@@ -58,10 +70,10 @@ export function StepList() {
               <Button
                 component={Link}
                 to={step.to}
-                search={{ edit: 'new' } as never}
+                search={{ edit: step.key === 'own' ? session.id : 'new' } as never}
                 size="xs"
                 variant="light"
-                aria-label={t(`steps.${step.key}`)}
+                aria-label={`${t('steps.open')}: ${t(`steps.${step.key}`)}`}
               >
                 {t('steps.open')}
               </Button>

@@ -3,7 +3,7 @@ import { IconPlus } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { quote } from '../../api/filter';
-import { useRecordList } from '../../api/records';
+import { useRecord, useRecordList } from '../../api/records';
 import type { ApiKeyRecord, CreatedApiKey } from '../../api/types';
 import { useConfirm } from '../../ui/confirm';
 import { type Column, DataTable } from '../../ui/DataTable';
@@ -13,6 +13,7 @@ import { PageHeader } from '../../ui/PageHeader';
 import { RowMenu } from '../../ui/RowMenu';
 import { SecretOnce } from '../../ui/SecretOnce';
 import { useKeyColumns } from './columns';
+import { Example } from './Example';
 import { KeyForm, RotateForm } from './form';
 import { useKeyActions } from './queries';
 
@@ -25,6 +26,8 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
   const [shown, setShown] = useState<CreatedApiKey | null>(null);
   const [ask, dialog] = useConfirm();
   const actions = useKeyActions();
+  // A key's budget is in its user's currency.
+  const user = useRecord('users', userId);
   const keys = useRecordList('api_keys', { page, sort: '-created', filter: `user_id = ${quote(userId)}` });
   const askRevoke = (key: ApiKeyRecord) =>
     ask({
@@ -76,7 +79,7 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
       )}
       <DataTable
         label={t('keys.title')}
-        columns={[...useKeyColumns(), menu]}
+        columns={[...useKeyColumns(user.data?.budget_currency), menu]}
         query={keys}
         onPage={setPage}
         empty={<EmptyState title={t('keys.empty')} hint={t('keys.emptyHint')} />}
@@ -91,6 +94,8 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
             title: t('keys.createdTitle', { name: shown.name }),
             text: t('keys.createdText'),
             secrets: [{ label: t('field.apiKey'), value: shown.key }],
+            // For another person's key the models of the signed-in one would say nothing.
+            example: !headed && <Example apiKey={shown.key} />,
           }
         }
         onClose={() => setShown(null)}

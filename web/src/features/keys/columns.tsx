@@ -6,7 +6,7 @@ import { useLocale } from '../../lib/i18n';
 import type { Column } from '../../ui/DataTable';
 import { StatusBadge } from '../../ui/StatusBadge';
 
-export function useKeyColumns(): Column<ApiKeyRecord>[] {
+export function useKeyColumns(currency: string | undefined): Column<ApiKeyRecord>[] {
   const { t } = useTranslation();
   const locale = useLocale();
   return [
@@ -26,8 +26,8 @@ export function useKeyColumns(): Column<ApiKeyRecord>[] {
       cell: (row) =>
         row.budget_total > 0
           ? t('keys.spent', {
-              used: formatMoney(row.budget_used, undefined, locale),
-              total: formatMoney(row.budget_total, undefined, locale),
+              used: formatMoney(row.budget_used, currency, locale),
+              total: formatMoney(row.budget_total, currency, locale),
             })
           : t('common.noLimit'),
     },

@@ -1,4 +1,4 @@
-import { Fieldset, SimpleGrid, Switch, TagsInput, Text, TextInput } from '@mantine/core';
+import { Fieldset, Input, SimpleGrid, Switch, TagsInput, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useTranslation } from 'react-i18next';
 import { useOptions, useSaveRecord } from '../../api/records';
@@ -91,6 +91,11 @@ export function ModelForm({ record, onClose }: { record?: ModelRecord; onClose: 
             />
           ))}
         </SimpleGrid>
+        {form.errors.prices && (
+          <Input.Error mt="xs" role="alert">
+            {form.errors.prices}
+          </Input.Error>
+        )}
       </Fieldset>
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <AmountInput

@@ -102,10 +102,15 @@ export function ProviderKeyForm({ record, onClose }: { record?: ProviderKeyRecor
           {...form.getInputProps('region')}
         />
       )}
-      {chosen?.needs_secret && (
+      {/* A compatible server may or may not ask for a secret. */}
+      {(chosen?.needs_secret || chosen?.provider === 'openai_compatible') && (
         <PasswordInput
           label={t('field.secret')}
-          description={record?.secret ? t('providerKeys.secretKeep') : t('providerKeys.secretHint')}
+          description={
+            record?.secret
+              ? t('providerKeys.secretKeep')
+              : t(chosen.needs_secret ? 'providerKeys.secretHint' : 'providerKeys.secretOptional')
+          }
           placeholder={record?.secret}
           autoComplete="off"
           maxLength={20_000}

@@ -1,8 +1,9 @@
 import { Card, Group, SegmentedControl, Table, Text, Title } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 import type { UsageGroup } from '../../api/types';
-import { formatNumber } from '../../lib/format';
+import { formatDay, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
+import { ErrorNote } from '../../ui/ErrorNote';
 import { Money } from '../../ui/Money';
 import { useUsageSummary } from './queries';
 
@@ -36,6 +37,11 @@ export function Breakdown({ groups, group, onGroup, period, userId }: BreakdownP
           style={{ maxWidth: '100%', overflowX: 'auto' }}
         />
       </Group>
+      <ErrorNote
+        error={!summary.data && summary.error}
+        title={t('error.loadFailed')}
+        onRetry={() => summary.refetch()}
+      />
       <Card withBorder padding={0}>
         <Table.ScrollContainer minWidth={300} type="native" mah={340} tabIndex={0}>
           <Table aria-label={t('usage.breakdown')} verticalSpacing={6} horizontalSpacing="md" stickyHeader>
@@ -55,7 +61,9 @@ export function Breakdown({ groups, group, onGroup, period, userId }: BreakdownP
             <Table.Tbody>
               {items.slice(0, MOST).map((item) => (
                 <Table.Tr key={`${item.key} ${item.currency}`}>
-                  <Table.Td style={{ overflowWrap: 'anywhere' }}>{item.label || item.key}</Table.Td>
+                  <Table.Td style={{ overflowWrap: 'anywhere' }}>
+                    {group === 'day' ? formatDay(item.key, locale) : item.label || item.key}
+                  </Table.Td>
                   <Table.Td ta="right">{formatNumber(item.requests, locale)}</Table.Td>
                   <Table.Td ta="right" visibleFrom="xs">
                     {formatNumber(item.prompt_tokens, locale)}
@@ -70,7 +78,7 @@ export function Breakdown({ groups, group, onGroup, period, userId }: BreakdownP
               ))}
             </Table.Tbody>
           </Table>
-          {items.length === 0 && (
+          {summary.data && items.length === 0 && (
             <Text size="sm" c="dimmed" p="md">
               {t('usage.empty')}
             </Text>

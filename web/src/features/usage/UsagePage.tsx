@@ -110,21 +110,21 @@ export function UsagePage() {
           />
         </Group>
         <SimpleGrid cols={{ base: 2, md: 4 }}>
-          <StatCard label={t('usage.total')} value={<Costs totals={totals} />} loading={models.isPending} />
+          <StatCard label={t('usage.total')} value={<Costs totals={totals} />} loading={!models.data} />
           <StatCard
             label={t('usage.calls')}
             value={formatNumber(totals.requests, locale)}
-            loading={models.isPending}
+            loading={!models.data}
           />
           <StatCard
             label={t('field.promptTokens')}
             value={formatNumber(totals.promptTokens, locale)}
-            loading={models.isPending}
+            loading={!models.data}
           />
           <StatCard
             label={t('field.completionTokens')}
             value={formatNumber(totals.completionTokens, locale)}
-            loading={models.isPending}
+            loading={!models.data}
           />
         </SimpleGrid>
         {own && <OwnBudget />}

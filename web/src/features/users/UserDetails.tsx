@@ -132,6 +132,12 @@ function Fact({ label, children }: { label: string; children: ReactNode }) {
   );
 }
 
+/** The notes the server itself writes. */
+const OWN_NOTES = ['account opened', 'reset by hand', 'top-up'] as const;
+function isOwnNote(note: string): note is (typeof OWN_NOTES)[number] {
+  return (OWN_NOTES as readonly string[]).includes(note);
+}
+
 function Ledger({ userId }: { userId: string }) {
   const { t } = useTranslation();
   const locale = useLocale();
@@ -142,9 +148,21 @@ function Ledger({ userId }: { userId: string }) {
     sort: '-created',
     filter: `user_id = ${quote(userId)}`,
   });
+  // What a person wrote is shown as it is, never handed to the translation.
+  const note = (text: string) => (isOwnNote(text) ? t(`users.ledgerNote.${text}`) : text);
   const columns: Column<LedgerEntryRecord>[] = [
     { key: 'time', header: t('field.time'), cell: (row) => formatDateTime(row.created, locale) },
-    { key: 'kind', header: t('field.kind'), cell: (row) => row.kind },
+    {
+      key: 'kind',
+      header: t('field.kind'),
+      cell: (row) => t(`users.ledgerKind.${row.kind}`, { defaultValue: row.kind }),
+    },
+    {
+      key: 'limit',
+      header: t('field.budget'),
+      align: 'right',
+      cell: (row) => (row.limit ? <Money value={row.limit} currency={row.currency} /> : '–'),
+    },
     {
       key: 'posted',
       header: t('field.posted'),
@@ -157,7 +175,7 @@ function Ledger({ userId }: { userId: string }) {
       align: 'right',
       cell: (row) => <Money value={row.reserved} currency={row.currency} />,
     },
-    { key: 'note', header: t('field.note'), cell: (row) => row.note || row.request_id || '–' },
+    { key: 'note', header: t('field.note'), cell: (row) => note(row.note) || row.request_id || '–' },
   ];
   return (
     <section>

@@ -68,6 +68,7 @@ export function UsersPage() {
             )}
           </>
         }
+        mayDelete={session.role === 'admin'}
         nameOf={(user) => user.name || user.email}
         deleteText={(user) => t('users.deleteText', { name: user.name || user.email })}
         actions={(user) => [

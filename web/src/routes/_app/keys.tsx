@@ -1,6 +1,7 @@
-import { Code, Stack, Title } from '@mantine/core';
+import { Stack, Title } from '@mantine/core';
 import { createFileRoute } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
+import { Example } from '../../features/keys/Example';
 import { KeyTable } from '../../features/keys/KeyTable';
 import { useSignedIn } from '../../lib/session';
 import { EmptyState } from '../../ui/EmptyState';
@@ -11,20 +12,12 @@ function Keys() {
   const { t } = useTranslation();
   const session = useSignedIn();
   if (session.superuser) return <EmptyState title={t('keys.title')} hint={t('keys.superuser')} />;
-  const example = [
-    `curl ${window.location.origin}/v1/chat/completions \\`,
-    '  -H "Authorization: Bearer sk-…" \\',
-    '  -H "Content-Type: application/json" \\',
-    `  -d '{"model": "…", "messages": [{"role": "user", "content": "Hello!"}]}'`,
-  ].join('\n');
   return (
     <>
       <KeyTable userId={session.id} />
       <Stack gap="xs" mt="xl">
         <Title order={2}>{t('keys.example')}</Title>
-        <Code block tabIndex={0}>
-          {example}
-        </Code>
+        <Example />
       </Stack>
     </>
   );

@@ -154,7 +154,7 @@ impl PicoUsd {
     pub fn convert(self, rate: ExchangeRate) -> Nanos {
         const DIVISOR: i128 = 1_000_000_000_000;
         let exact = self.0.saturating_mul(i128::from(rate.0));
-        let rounded = (exact + DIVISOR / 2).div_euclid(DIVISOR);
+        let rounded = exact.saturating_add(DIVISOR / 2).div_euclid(DIVISOR);
         Nanos(i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX }))
     }
 }

@@ -320,10 +320,7 @@ impl Hub {
             }),
             "tenants" if record.text("status") != "active" || event.action == Action::Delete => {
                 self.replace(|principal| match principal {
-                    Principal::User(user)
-                        if user.tenant_id == event.record_id
-                            && user.role != cf_base::Role::Admin =>
-                    {
+                    Principal::User(user) if user.tenant_id == event.record_id => {
                         Some(Principal::Guest)
                     }
                     _ => None,

@@ -93,7 +93,7 @@ impl Schema {
 pub(crate) fn id_of(name: &str) -> &'static str {
     match name {
         "_superusers" => "pbc_3142635823",
-        "users" => "pbc_6603709740",
+        "users" => "pbc_1736455494",
         "tenants" => "pbc_9531482610",
         "products" => "pbc_6662835449",
         "api_keys" => "pbc_2927632127",

@@ -27,7 +27,9 @@ impl Postgres {
             .map_err(|e| DbError::Other(format!("the database address is not valid: {e}")))?;
         config
             .application_name("cloudfreedom")
-            .connect_timeout(WAIT);
+            .connect_timeout(WAIT)
+            .keepalives_idle(Duration::from_secs(15))
+            .tcp_user_timeout(Duration::from_secs(15));
         let manager = Manager::from_config(
             config,
             tls()?,
@@ -68,8 +70,13 @@ impl Postgres {
         } else {
             "begin; set local synchronous_commit = off"
         };
-        connection.batch_execute(begin).await.map_err(error)?;
-        Ok(PostgresTx(Some(connection)))
+        // Made first: whoever goes away while it begins must not leave an open
+        // transaction in the pool.
+        let tx = PostgresTx(Some(connection));
+        tx.connection().batch_execute(begin).await.map_err(|e| {
+            DbError::Unavailable(format!("a transaction could not begin: {}", describe(&e)))
+        })?;
+        Ok(tx)
     }
 }
 

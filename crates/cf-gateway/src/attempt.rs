@@ -113,6 +113,7 @@ fn unreachable_provider(provider: Provider, error: HttpError) -> UpstreamFailure
     // After a time-out or a broken connection the provider may be at work on
     // the call: to send it again would buy it twice.
     failure.retryable = matches!(error, HttpError::Connect(_) | HttpError::Private);
+    failure.taken = !failure.retryable;
     failure.error = failure.error.because(error);
     failure
 }
@@ -121,6 +122,7 @@ fn failure(status: u16, text: String) -> UpstreamFailure {
     UpstreamFailure {
         error: Error::new(Kind::Upstream { status }, text),
         retryable: true,
+        taken: false,
         code: None,
     }
 }

@@ -143,13 +143,23 @@ pub async fn chat(
         }
         let body = request.upstream_body(&deployment.model, limit, provider);
         let left = ends_at.saturating_duration_since(Instant::now());
-        let first_byte = inner.deadlines.first_byte.min(left);
+        // A plain reply's head comes when all of it is done.
+        let first_byte = if request.stream {
+            inner.deadlines.first_byte.min(left)
+        } else {
+            left
+        };
         let sent = attempt::send(&inner.http, &deployment, body, request.stream, first_byte).await;
         match sent {
             Ok(response) => return answer(call, response, meter).await,
             Err(failure) => {
-                meter.not_taken();
                 warn(&request_id, &deployment, &failure);
+                if failure.taken {
+                    // The provider may be at work on the prompt all the same.
+                    drop(meter.break_off());
+                    return Err(failure.error);
+                }
+                meter.not_taken();
                 let retryable = failure.retryable;
                 last = Some(failure);
                 if !retryable {
@@ -398,7 +408,7 @@ async fn answer(
             Error::new(Kind::Upstream { status: 504 }, sentence)
         }
     };
-    drop(meter.fail());
+    drop(meter.break_off());
     Err(error)
 }
 

@@ -6,8 +6,9 @@
 //!   by what came of it, or both by the provider's own count if that had come.
 //!   So also where no byte had come: the provider may have read the prompt;
 //! - a stream that the provider broke off: charged the same way;
-//! - the provider answered with an error, not at all, or with a plain reply that
-//!   never was whole: nothing was delivered, so it is released, cost 0.
+//! - sent, and no whole plain reply came in time or the connection broke: the
+//!   prompt is charged by estimate, since the provider may have read it;
+//! - the provider could not be reached, or answered with an error: released, cost 0.
 //!
 //! Nothing here waits, and nothing depends on the client still being there.
 

@@ -217,6 +217,11 @@ impl Hold {
         self.remaining
     }
 
+    /// The call's id.
+    pub fn request_id(&self) -> &RequestId {
+        &self.row.hold_id
+    }
+
     /// What is reserved on the user's budget.
     pub fn amount(&self) -> Money {
         self.row.amount

@@ -16,9 +16,10 @@ mod verify;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use cf_base::{Caller, Clock, PicoUsd, Random, RequestId};
+use cf_base::{Caller, Clock, PicoUsd, Random, RequestId, Timestamp};
 use cf_db::Db;
 use tokio::sync::{broadcast, mpsc};
 
@@ -83,6 +84,8 @@ struct Inner {
     rates: Rates,
     book: PriceBook,
     booked: broadcast::Sender<Booked>,
+    /// Since when every heartbeat of ours has succeeded (unix ms); 0: the last one failed.
+    beating_since: AtomicI64,
 }
 
 impl Ledger {
@@ -102,10 +105,14 @@ impl Ledger {
             rates,
             book,
             booked: booked.clone(),
+            beating_since: AtomicI64::new(0),
         }));
         writer::start(db, clock, random, booked, receiver)?;
         ledger.heartbeat().await?;
-        ledger.expire_holds(true).await?;
+        if let Err(error) = ledger.expire_holds(true).await {
+            // They are tried again every few seconds.
+            tracing::error!(%error, "old reservations could not be released");
+        }
         Ok(ledger)
     }
 
@@ -185,28 +192,47 @@ impl Ledger {
     /// Lets other processes know that this one lives; to be called every few seconds.
     pub async fn heartbeat(&self) -> cf_base::Result<()> {
         let now = self.0.clock.now();
-        self.0
+        let beaten = self
+            .0
             .db
             .execute(
                 "insert into ledger_nodes (node, seen_at) values ($1, $2) \
                  on conflict (node) do update set seen_at = $2",
                 vec![(&self.0.node).into(), now.into()],
             )
-            .await?;
+            .await;
+        let since = &self.0.beating_since;
+        match beaten {
+            Ok(_) if since.load(Ordering::SeqCst) == 0 => {
+                since.store(now.as_millis(), Ordering::SeqCst);
+            }
+            Ok(_) => {}
+            Err(_) => since.store(0, Ordering::SeqCst),
+        }
+        beaten?;
         Ok(())
+    }
+
+    /// Whether others may be judged by their silence: only by one that has been
+    /// heard itself for that long. After an outage of the database all are silent.
+    fn may_judge(&self, now: Timestamp) -> bool {
+        let since = self.0.beating_since.load(Ordering::SeqCst);
+        since > 0 && now.millis_since(Timestamp::from_millis(since)) > millis(SILENCE)
     }
 
     /// Closes holds by rule: a hold whose process has died is released in full
     /// and logged as `expired`. On SQLite every hold found at the start is of a
     /// dead process (the data directory is locked); on PostgreSQL a process is
     /// dead when it has not been heard of for 30 s. Reservations of the Billing
-    /// API, and calls beyond every deadline, end by their `expires_at`.
+    /// API end by their `expires_at`. A process never closes holds of its own.
     pub async fn expire_holds(&self, at_start: bool) -> cf_base::Result<usize> {
         let all = at_start && !self.0.db.is_postgres();
         let now = self.0.clock.now();
-        let silent_since = now.as_millis() - i64::try_from(SILENCE.as_millis()).unwrap_or(i64::MAX);
-        let nodes = "node <> '' and node <> $3 and node not in \
-                     (select node from ledger_nodes where seen_at > $4)";
+        let silent_since = now.as_millis() - millis(SILENCE);
+        let dead = all || (self.0.db.is_postgres() && self.may_judge(now));
+        let nodes = "cast($2 as bigint) = 1 and node <> '' and node <> $3 and \
+                     (cast($5 as bigint) = 1 or node not in \
+                     (select node from ledger_nodes where seen_at > $4))";
         let rows = self
             .0
             .db
@@ -214,23 +240,31 @@ impl Ledger {
                 &format!(
                     "select request_id, user_id, tenant_id, key_id, model, currency, amount_nanos, \
                      tenant_currency, tenant_amount_nanos from ledger_holds \
-                     where expires_at <= $1 or (cast($2 as bigint) = 1 and node <> '') or ({nodes}) \
+                     where (node = '' and expires_at <= $1) or ({nodes}) \
                      order by created_at limit 10000"
                 ),
                 vec![
                     now.into(),
-                    all.into(),
+                    dead.into(),
                     (&self.0.node).into(),
                     silent_since.into(),
+                    all.into(),
                 ],
             )
             .await?;
         let mut closed = 0;
         for row in &rows {
             let hold = HoldRow::read(row)?;
+            let id = hold.hold_id.clone();
             let permit = Arc::clone(&self.0).permit().await?;
-            hold::expire(self, hold, permit).await?;
-            closed += 1;
+            match hold::expire(self, hold, permit).await {
+                Ok(_) => closed += 1,
+                Err(error) => tracing::error!(
+                    %error,
+                    request_id = id.as_str(),
+                    "an old reservation could not be released"
+                ),
+            }
         }
         if closed > 0 {
             tracing::warn!(closed, "released reservations of calls that never ended");
@@ -241,6 +275,10 @@ impl Ledger {
     pub(crate) fn db(&self) -> &Db {
         &self.0.db
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Inner {

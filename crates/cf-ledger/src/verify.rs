@@ -131,11 +131,15 @@ async fn costs(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
     }
     for row in db
         .query(
-            "select u.request_id, u.cost, coalesce(e.posted, 0), coalesce(e.times, 0) \
+            "select u.request_id, u.cost, coalesce(e.posted, 0), \
+             case when coalesce(e.times, 0) = 0 then coalesce(e.expired, 0) else e.times end \
              from usage_logs u left join (select request_id, cast(sum(posted_nanos) as bigint) as posted, \
-             count(*) as times from ledger_entries where kind in ('post', 'void', 'expire') \
+             cast(sum(case when kind = 'expire' then 0 else 1 end) as bigint) as times, \
+             cast(sum(case when kind = 'expire' then 1 else 0 end) as bigint) as expired \
+             from ledger_entries where kind in ('post', 'void', 'expire') \
              group by request_id) e on e.request_id = u.request_id \
-             where coalesce(e.posted, 0) <> u.cost or coalesce(e.times, 0) <> 1 limit 1000",
+             where coalesce(e.posted, 0) <> u.cost or case when coalesce(e.times, 0) = 0 \
+             then coalesce(e.expired, 0) else e.times end <> 1 limit 1000",
             vec![],
         )
         .await?

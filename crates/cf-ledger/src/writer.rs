@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::account::AccountKind;
 use crate::hold::{HoldRow, Receipt, UsageRow};
-use crate::{Booked, prices::PriceVersion};
+use crate::{Booked, CallStatus, prices::PriceVersion};
 
 /// Operations in one transaction at most.
 const BATCH: usize = 256;
@@ -105,7 +105,15 @@ fn thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> cf_bas
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new()
         .name(name.into())
-        .spawn(move || runtime.block_on(work))
+        .spawn(move || {
+            let work = std::panic::AssertUnwindSafe(|| runtime.block_on(work));
+            // Without its books the process must not go on; a supervisor starts it
+            // again, and what was open is closed by rule.
+            if std::panic::catch_unwind(work).is_err() {
+                tracing::error!("the ledger's thread panicked; the process ends");
+                std::process::abort();
+            }
+        })
         .map(drop)
         .map_err(cf_base::Error::internal)
 }
@@ -157,13 +165,13 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            self.work(&mut batch).await;
+            self.work(&mut batch, &mut queue).await;
         }
     }
 
     /// Commits a batch. While the database is away reservations are refused
     /// and ends of calls are kept until it is back: they have happened.
-    async fn work(&mut self, batch: &mut Vec<Op>) {
+    async fn work(&mut self, batch: &mut Vec<Op>, queue: &mut mpsc::Receiver<Op>) {
         let mut warned = false;
         let mut contended = 0;
         while !batch.is_empty() {
@@ -184,7 +192,12 @@ impl Writer {
                         tracing::error!(%error, "the ledger cannot be written; calls are refused until it can");
                         warned = true;
                     }
-                    refuse_reservations(batch, &error);
+                    // Nobody waits for a database that is away: what comes meanwhile
+                    // is refused too, unless it is the end of a call.
+                    while let Ok(op) = queue.try_recv() {
+                        batch.push(op);
+                    }
+                    refuse_what_can_be(batch, &error);
                     if !batch.is_empty() {
                         tokio::time::sleep(RETRY).await;
                     }
@@ -192,7 +205,7 @@ impl Writer {
                 // One of them is at fault: alone it harms nobody else.
                 _ if batch.len() > 1 => {
                     for op in std::mem::take(batch) {
-                        Box::pin(self.work(&mut vec![op])).await;
+                        Box::pin(self.work(&mut vec![op], queue)).await;
                     }
                 }
                 error => give_up(std::mem::take(batch), &error),
@@ -302,12 +315,13 @@ impl Outcome {
     }
 }
 
-fn refuse_reservations(batch: &mut Vec<Op>, error: &DbError) {
-    let (reservations, rest): (Vec<Op>, Vec<Op>) = std::mem::take(batch)
+fn refuse_what_can_be(batch: &mut Vec<Op>, error: &DbError) {
+    let (ends, rest): (Vec<Op>, Vec<Op>) = std::mem::take(batch)
         .into_iter()
-        .partition(|op| matches!(op, Op::Reserve(_)));
-    *batch = rest;
-    for op in reservations {
+        .partition(|op| matches!(op, Op::Close(_)));
+    *batch = ends;
+    for op in rest {
+        // A flush is refused by dropping it.
         if let Op::Reserve(reserve) = op {
             let _ = reserve.reply.send(Err(cf_base::Error::new(
                 Kind::Unavailable,
@@ -362,7 +376,6 @@ struct Ended {
 /// Deletes the holds of the calls that end, and finds those booked before.
 async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, DbError> {
     let mut ended = vec![Ended::default(); batch.len()];
-    let mut open = vec![false; batch.len()];
     let mut places = Vec::new();
     let mut ids = Vec::new();
     for (at, op) in batch.iter().enumerate() {
@@ -390,8 +403,7 @@ async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, DbError> {
             .execute_many("delete from ledger_holds where request_id = $1", ids)
             .await?;
         for (at, count) in places.into_iter().zip(deleted) {
-            open[at] = count > 0;
-            if !open[at] {
+            if count == 0 {
                 ended[at] = Ended::default();
             }
         }
@@ -400,18 +412,29 @@ async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, DbError> {
     for (at, op) in batch.iter().enumerate() {
         let Op::Close(close) = op else { continue };
         let id = &close.usage.request_id;
-        // While its own hold was open a call cannot have been booked. A
-        // reservation that a report names is not the report's own.
-        let own_hold = open[at] && close.hold.as_ref().is_some_and(|h| h.hold_id == *id);
-        ended[at].booked = !seen.insert(id)
-            || (!own_hold
-                && tx
-                    .query_opt(
-                        "select 1 from usage_logs where request_id = $1",
-                        vec![id.into()],
-                    )
-                    .await?
-                    .is_some());
+        if !seen.insert(id) {
+            ended[at].booked = true;
+            continue;
+        }
+        let row = tx
+            .query_opt(
+                "select status from usage_logs where request_id = $1",
+                vec![id.into()],
+            )
+            .await?;
+        let Some(row) = row else { continue };
+        // A hold may have been closed by rule although its call lived (its
+        // process seemed dead): what the call really cost takes the row's place.
+        let by_rule = row.at::<String>(0)? == CallStatus::Expired.as_str();
+        if by_rule && close.usage.status != CallStatus::Expired {
+            tx.execute(
+                "delete from usage_logs where request_id = $1",
+                vec![id.into()],
+            )
+            .await?;
+        } else {
+            ended[at].booked = true;
+        }
     }
     Ok(ended)
 }

@@ -15,8 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hosts::Hosts;
+use crate::sign_ups::SignUps;
 use crate::wiring::Wiring;
 use crate::{Config, jobs};
+
+/// How long a stopping server waits for its books.
+const FLUSH: Duration = Duration::from_secs(15);
 
 /// The running program.
 #[derive(Clone)]
@@ -46,10 +50,14 @@ pub struct Inner {
     pub hosts: Hosts,
     /// The one-time set-up link, while there is no administrator.
     pub setup: RwLock<Option<SetupToken>>,
+    /// How often strangers sign up.
+    pub sign_ups: SignUps,
     /// Background work, waited for when the server stops.
     pub tasks: TaskTracker,
     /// Cancelled when the server begins to stop.
     pub stopping: CancellationToken,
+    /// Cancelled when answers that still run are cut off.
+    pub cut_off: CancellationToken,
 }
 
 impl std::ops::Deref for App {
@@ -139,8 +147,10 @@ impl App {
             gateway,
             hosts,
             setup: RwLock::new(None),
+            sign_ups: SignUps::default(),
             tasks,
             stopping,
+            cut_off: CancellationToken::new(),
         }));
         jobs::start(&app);
         Ok(app)
@@ -185,8 +195,10 @@ impl App {
     /// Stops: ends background work and waits until the books are written.
     pub async fn stop(&self) {
         self.stopping.cancel();
-        if let Err(error) = self.ledger.flush().await {
-            tracing::error!(%error, "the ledger could not be flushed");
+        match tokio::time::timeout(FLUSH, self.ledger.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the ledger could not be flushed"),
+            Err(_) => tracing::error!("the ledger could not be flushed in time"),
         }
         if let Err(error) = self.identity.flush_last_used().await {
             tracing::warn!(%error, "the keys' last use could not be written");

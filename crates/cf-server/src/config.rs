@@ -2,7 +2,7 @@
 //! TOML file, in this order, each name the same in all three.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct Settings {
     pub base_domain: Option<String>,
     /// `postgres://…`; none for SQLite in the data directory.
     pub database_url: Option<String>,
+    /// Comma list of addresses of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Option<String>,
     /// Reserved for shared counters.
     pub redis_url: Option<String>,
     /// Comma list of `core`, `portal`, `billing`, `router`.
@@ -111,6 +113,8 @@ pub struct Config {
     pub billing_api_key: Option<Secret>,
     /// The master key given from outside.
     pub master_key: Option<Secret>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How long running streams get when the server stops.
@@ -124,9 +128,14 @@ impl Settings {
             .map_err(|e| format!("the settings file {} cannot be read: {e}", path.display()))?;
         toml::from_str(&text).map_err(|e| {
             format!(
-                "the settings file {} is not valid: {}",
+                "the settings file {} is not valid{}: {}",
                 path.display(),
-                e.to_string().trim_end()
+                // Not the line itself: it may hold a password.
+                e.span().map_or_else(String::new, |span| {
+                    let line = text[..span.start].lines().count().max(1);
+                    format!(" (line {line})")
+                }),
+                e.message()
             )
         })
     }
@@ -139,6 +148,7 @@ impl Settings {
             data_dir: self.data_dir.or(other.data_dir),
             base_domain: self.base_domain.or(other.base_domain),
             database_url: self.database_url.or(other.database_url),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             redis_url: self.redis_url.or(other.redis_url),
             roles: self.roles.or(other.roles),
             demo: self.demo.or(other.demo),
@@ -197,10 +207,26 @@ impl Settings {
             allow_private_upstreams: self.allow_private_upstreams.unwrap_or(demo),
             billing_api_key: billing_key(self.billing_api_key)?,
             master_key: self.master_key.filter(|k| !k.is_empty()).map(Secret::new),
+            trusted_proxies: proxies(self.trusted_proxies.as_deref())?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             shutdown_grace: Duration::from_secs(30),
         })
     }
+}
+
+fn proxies(text: Option<&str>) -> Result<Vec<IpAddr>, String> {
+    text.unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|address| !address.is_empty())
+        .map(|address| {
+            address.parse().map_err(|_| {
+                format!(
+                    "trusted_proxies is a list of addresses such as 127.0.0.1, not \"{address}\""
+                )
+            })
+        })
+        .collect()
 }
 
 fn roles(text: Option<&str>) -> Result<BTreeSet<Role>, String> {

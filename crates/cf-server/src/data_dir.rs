@@ -59,6 +59,16 @@ pub fn lock(path: &Path) -> Result<DataDirLock, String> {
 
 /// Opens the database with a sentence for what usually goes wrong.
 pub async fn open_database(location: &Location) -> Result<Db, String> {
+    if let Location::Sqlite(path) = location {
+        // Made by us, for its owner's eyes only; SQLite's other files follow it.
+        // Whether it works is for the opening to say.
+        let _ = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path);
+    }
     Db::open(location).await.map_err(|error| match location {
         Location::Sqlite(path) => format!("the database {} cannot be opened: {error}", path.display()),
         Location::Postgres(_) => format!(

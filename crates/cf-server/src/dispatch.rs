@@ -2,7 +2,7 @@
 //! in common: request id, cross-origin and safety headers.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -125,6 +125,29 @@ fn site_roles(site: &Site) -> &'static [Role] {
 /// The address of the other end of the connection.
 #[derive(Clone, Copy)]
 pub struct Peer(pub SocketAddr);
+
+/// The client's address: that of the connection, or what a trusted proxy says;
+/// of several the last that is no trusted proxy, since the first are the client's word.
+pub fn client_address(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> IpAddr {
+    let trusted = &app.config.trusted_proxies;
+    let mut address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |p| p.0.ip());
+    let forwarded: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
+    for hop in forwarded.iter().rev() {
+        if !trusted.contains(&address) {
+            break;
+        }
+        match hop.trim().parse() {
+            Ok(next) => address = next,
+            Err(_) => break,
+        }
+    }
+    address
+}
 
 fn preflight_answer(wanted: Option<HeaderValue>) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();

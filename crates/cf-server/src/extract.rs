@@ -1,6 +1,8 @@
 //! Who is calling, read from the request's head.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,13 +14,41 @@ use cf_identity::{Account, Actor, BillingKey, Session};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::App;
+use crate::dispatch::{Peer, client_address};
 use crate::error::{BillingError, CoreError, RouterError};
 use crate::hosts::Site;
 
-/// Largest body of the record and billing APIs, as PocketBase has it.
-pub const RECORD_BODY: usize = 32 << 20;
+/// Largest body of the record and billing APIs: no field of ours holds more.
+pub const RECORD_BODY: usize = 1 << 20;
+/// Largest body of a sign-in or set-up, which strangers may send.
+pub const SIGN_IN_BODY: usize = 16 << 10;
+/// How long a body may take to come.
+const BODY_TIME: Duration = Duration::from_secs(60);
 /// Largest body of the router: OpenAI takes images inline.
 pub const ROUTER_BODY: usize = 32 << 20;
+
+/// Where a request comes from and where it goes to.
+pub struct Origin {
+    /// What the host name stands for.
+    pub site: Site,
+    /// The client's address.
+    pub address: IpAddr,
+}
+
+impl FromRequestParts<App> for Origin {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        app: &App,
+    ) -> Result<Self, std::convert::Infallible> {
+        let peer = parts.extensions.get::<Peer>().copied();
+        Ok(Self {
+            site: parts.extensions.get().cloned().unwrap_or(Site::Nobody),
+            address: client_address(app, peer, &parts.headers),
+        })
+    }
+}
 
 /// The one who is signed in, if anybody is: a missing or bad token is a guest.
 pub struct SignedIn {
@@ -231,11 +261,17 @@ impl Manager {
 
 /// Reads a body up to `limit` bytes.
 pub async fn read_body(body: axum::body::Body, limit: usize) -> Result<Bytes, Error> {
-    match Limited::new(body, limit).collect().await {
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect());
+    let Ok(collected) = collected.await else {
+        return Err(Error::invalid(
+            "The request body did not come within a minute.",
+        ));
+    };
+    match collected {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Error::new(
             Kind::TooLarge,
-            format!("The request body is larger than {} MiB.", limit >> 20),
+            format!("The request body is larger than {} KiB.", limit >> 10),
         )),
         Err(error) => Err(Error::invalid("The request body could not be read.").because(error)),
     }

@@ -38,11 +38,11 @@ pub fn start(app: &App) {
         }
         Ok(())
     });
-    every(app, HEARTBEAT, "heartbeat", |app: App| async move {
-        app.ledger.heartbeat().await?;
+    every(app, HEARTBEAT, "expire_holds", |app: App| async move {
         app.ledger.expire_holds(false).await?;
         Ok(())
     });
+    app.tasks.spawn(heartbeat(app.clone()));
     every(app, CLEANING, "cleaning", |app: App| async move {
         app.identity.flush_last_used().await?;
         Ok(())
@@ -82,6 +82,16 @@ where
             }
         }
     });
+}
+
+/// Goes on while the server stops: its running calls must not seem dead.
+async fn heartbeat(app: App) {
+    loop {
+        if let Err(error) = app.ledger.heartbeat().await {
+            tracing::warn!(%error, "other processes could not be told that this one lives");
+        }
+        tokio::time::sleep(HEARTBEAT).await;
+    }
 }
 
 /// Tells realtime subscribers of calls once they are in the books.

@@ -16,6 +16,7 @@ mod jobs;
 mod provision;
 mod routes;
 mod serve;
+mod sign_ups;
 mod web;
 mod wiring;
 

@@ -45,9 +45,11 @@ pub async fn serve(app: &App, listener: TcpListener) {
     let stop = stop_signal();
     tokio::pin!(stop);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            break;
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            () = &mut stop => break,
         };
+        let Ok(place) = place else { break };
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
@@ -76,7 +78,10 @@ pub async fn serve(app: &App, listener: TcpListener) {
         .await
         .is_err()
     {
-        tracing::warn!("some answers had not ended in time and were cut off");
+        tracing::warn!("some answers had not ended in time and are cut off");
+        // Cut off they are booked, which the flush below waits for.
+        app.cut_off.cancel();
+        connections.wait().await;
     }
     app.stop().await;
 }
@@ -104,7 +109,10 @@ async fn connection(app: &App, dispatch: Dispatch, stream: TcpStream, peer: Sock
         () = app.stopping.cancelled() => {
             // An idle connection ends now, a busy one after its answer.
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            tokio::select! {
+                _ = connection => {}
+                () = app.cut_off.cancelled() => {}
+            }
         }
     }
 }

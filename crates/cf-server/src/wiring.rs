@@ -38,14 +38,11 @@ impl Hooks for Wiring {
     fn prepare<'a>(
         &'a self,
         collection: &'a Arc<Collection>,
-        principal: &'a Principal,
+        _principal: &'a Principal,
         old: Option<&'a Record>,
         write: &'a Write,
     ) -> HookFuture<'a, Vec<(&'static str, Value)>> {
-        Box::pin(async move {
-            self.prepare_password(collection, principal, old, write)
-                .await
-        })
+        Box::pin(async move { self.prepare_password(collection, old, write).await })
     }
 
     fn before_create<'a>(&'a self, scope: Scope<'a>, write: &'a mut Write) -> HookFuture<'a> {
@@ -57,6 +54,7 @@ impl Hooks for Wiring {
                 }
                 "models" => check_prices(write)?,
                 "tenants" => check_slug(write)?,
+                "users" => check_product(scope.principal, write, true)?,
                 "api_keys" => {
                     return Err(RecordError::new(
                         400,
@@ -97,7 +95,18 @@ impl Hooks for Wiring {
             match scope.collection.name {
                 "provider_keys" => {
                     self.check_address(write)?;
+                    check_secret_moves(old, write)?;
                     self.seal_secret(write);
+                    Ok(())
+                }
+                "api_keys" => {
+                    if old.text("status") == "revoked" && write.text("status").is_some() {
+                        return Err(RecordError::field(
+                            "status",
+                            "validation_invalid_value",
+                            "A revoked key stays revoked; make a new one.",
+                        ));
+                    }
                     Ok(())
                 }
                 "models" => check_prices(write),
@@ -107,6 +116,9 @@ impl Hooks for Wiring {
                 }
                 "products" => keep_currency(scope, old, write).await,
                 "users" | "_superusers" => {
+                    if scope.collection.name == "users" {
+                        check_product(scope.principal, write, false)?;
+                    }
                     // Another address: who signed in with the old one must again.
                     if write.text("email").is_some() {
                         write.set("token_key", self.identity.new_token_key());
@@ -126,6 +138,13 @@ impl Hooks for Wiring {
     ) -> HookFuture<'a> {
         Box::pin(async move {
             let actor = scope.principal.email().to_owned();
+            // A new token key ends every session, and what they listen to.
+            if write.get("token_key").is_some()
+                && let Some(hub) = self.hub.get().cloned()
+            {
+                let (collection, id) = (scope.collection.name, old.id().to_owned());
+                scope.tx.after_commit(move || hub.sign_out(collection, &id));
+            }
             match scope.collection.name {
                 "users" => self.update_user(scope.tx, old, write, &actor).await?,
                 "tenants" => {
@@ -213,17 +232,17 @@ impl Wiring {
     async fn prepare_password(
         &self,
         collection: &Collection,
-        principal: &Principal,
         old: Option<&Record>,
         write: &Write,
     ) -> Result<Vec<(&'static str, Value)>> {
         let Some(password) = write.input_text("password") else {
             return Ok(Vec::new());
         };
+        // Handed over exactly where somebody changes the own record.
         if let Some(old) = old
-            && principal.level() < Level::TenantAdmin
+            && let Some(known) = write.input_text("oldPassword")
         {
-            let known = Secret::new(write.input_text("oldPassword").unwrap_or_default());
+            let known = Secret::new(known);
             let account = match AuthCollection::find(collection.name) {
                 Some(auth) => self.identity.account(auth, id(old.id())?).await?,
                 None => None,
@@ -599,6 +618,40 @@ fn check_prices(write: &Write) -> Result<()> {
     OwnPrices::parse(&json)
         .map(drop)
         .map_err(|sentence| RecordError::field("prices", "validation_invalid_value", sentence))
+}
+
+/// A user without a product has no limits but the budget: only administrators
+/// of the whole may leave it out.
+fn check_product(principal: &Principal, write: &Write, new: bool) -> Result<()> {
+    let without = match write.text("product_id") {
+        Some(product) => product.is_empty(),
+        None => new,
+    };
+    if without && principal.level() == Level::TenantAdmin {
+        return Err(RecordError::field(
+            "product_id",
+            "validation_required",
+            "Choose the user's product.",
+        ));
+    }
+    Ok(())
+}
+
+/// A secret stays with the address it was entered for: whoever changes the
+/// address must know it.
+fn check_secret_moves(old: &Record, write: &Write) -> Result<()> {
+    let moves = ["base_url", "provider"]
+        .iter()
+        .any(|field| write.text(field).is_some_and(|new| new != old.text(field)));
+    let entered = write.input_text("secret").is_some_and(|s| !s.is_empty());
+    if moves && !entered && !old.text("secret").is_empty() {
+        return Err(RecordError::field(
+            "secret",
+            "validation_required",
+            "Enter the secret again when the address or the provider changes.",
+        ));
+    }
+    Ok(())
 }
 
 /// Names that components have under the base domain.

@@ -49,6 +49,14 @@ struct Options {
         value_name = "URL"
     )]
     database_url: Option<String>,
+    /// Addresses of proxies in front, comma-separated, whose X-Forwarded-For is believed
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_TRUSTED_PROXIES",
+        value_name = "ADDRESSES"
+    )]
+    trusted_proxies: Option<String>,
     /// Not used by this version
     #[arg(
         long,
@@ -191,6 +199,7 @@ fn main() -> ExitCode {
         data_dir: options.data_dir,
         base_domain: options.base_domain,
         database_url: options.database_url,
+        trusted_proxies: options.trusted_proxies,
         redis_url: options.redis_url,
         roles: options.roles,
         demo: options.demo,

@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(topic.filter, "slug='a'");
         assert!(topic.matches("tenants", "anything"));
         assert!(!topic.matches("users", "anything"));
-        let one = Topic::parse("pbc_6603709740/abc", &schema).unwrap();
+        let one = Topic::parse("pbc_1736455494/abc", &schema).unwrap();
         assert!(one.matches("users", "abc") && !one.matches("users", "abd"));
         assert!(
             !Topic::parse("@oauth2", &schema)

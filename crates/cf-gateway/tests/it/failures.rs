@@ -15,7 +15,6 @@ fn upstream(status: u16) -> Kind {
 #[tokio::test]
 async fn a_failure_before_any_answer_costs_nothing_and_is_logged() {
     let page = "<html><body>Bad gateway</body></html>";
-    let cut = Reply::stream(vec![Step::Reset]);
     let limited = Reply {
         headers: vec![("retry-after", "7".into())],
         ..Reply::json(429, r#"{"error":{"message":"slow down"}}"#)
@@ -44,13 +43,8 @@ async fn a_failure_before_any_answer_costs_nothing_and_is_logged() {
             upstream(502),
         ),
         (Reply::json(302, ""), upstream(502)),
-        (cut, upstream(502)),
-        (Reply::chat("late", 1, 1).after(PATIENCE * 3), upstream(504)),
     ] {
-        let f = match reply.delay {
-            Duration::ZERO => Fixture::new("10").await,
-            _ => Fixture::impatient().await,
-        };
+        let f = Fixture::new("10").await;
         let told = format!("{reply:?}");
         let provider = MockUpstream::start(reply).await;
         f.at(&[&provider]).await;
@@ -66,6 +60,25 @@ async fn a_failure_before_any_answer_costs_nothing_and_is_logged() {
             ("error", Nanos::ZERO),
             "{told}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_may_have_read_the_prompt_is_paid_for_it() {
+    let cut = Reply::stream(vec![Step::Reset]);
+    let late = Reply::chat("late", 1, 1).after(PATIENCE * 3);
+    for (reply, kind) in [(cut, upstream(502)), (late, upstream(504))] {
+        let f = Fixture::impatient().await;
+        let provider = MockUpstream::start(reply).await;
+        f.at(&[&provider]).await;
+        match f.send(&streamed()).await {
+            // A stream that was begun says it in the stream.
+            Ok(response) => assert!(text(response.into_body()).await.contains("upstream_error")),
+            Err(error) => assert_eq!(error.kind, kind),
+        }
+        let call = f.the_call().await;
+        assert_eq!(call.status, "error");
+        assert!(call.cost > Nanos::ZERO, "{kind:?}");
     }
 }
 
@@ -133,7 +146,7 @@ async fn a_call_that_may_be_under_way_is_not_bought_twice() {
     let slow = MockUpstream::start(Reply::chat("late", 1, 1).after(PATIENCE * 3)).await;
     let second = MockUpstream::start(Reply::chat("Hello", 1, 1)).await;
     f.at(&[&slow, &second]).await;
-    let error = f.send(&plain()).await.err().unwrap();
+    let error = f.send(&streamed()).await.err().unwrap();
     assert_eq!(error.kind, upstream(504));
     assert!(second.received().is_empty());
     f.the_call().await;

@@ -124,21 +124,55 @@ async fn two_hundred_calls_at_once_on_a_budget_for_twenty() {
     }
 }
 
+/// Another process on the same books, which finds this one's holds abandoned.
+async fn next_process(f: &Fixture) -> Ledger {
+    let next = Ledger::start(f.db.clone(), f.clock.clone(), f.random.clone())
+        .await
+        .unwrap();
+    if f.name == "postgres" {
+        // It may judge others once it has been heard of itself for half a minute.
+        assert_eq!(next.expire_holds(false).await.unwrap(), 0);
+        f.clock.advance(std::time::Duration::from_secs(31));
+        next.heartbeat().await.unwrap();
+        next.expire_holds(false).await.unwrap();
+    }
+    next.flush().await.unwrap();
+    next
+}
+
 #[tokio::test]
-async fn holds_of_a_dead_process_are_closed_at_the_next_start() {
+async fn holds_of_a_dead_process_are_closed_by_the_next() {
     for f in Fixture::each("10").await {
         std::mem::forget(f.reserve(4 * DOLLAR).await.unwrap());
-        if f.name == "postgres" {
-            // Another node may hold it: it is dead once it has been silent.
-            f.clock.advance(std::time::Duration::from_secs(31));
-        }
-        let next = Ledger::start(f.db.clone(), f.clock.clone(), f.random.clone())
-            .await
-            .unwrap();
-        next.flush().await.unwrap();
+        next_process(&f).await;
         f.assert_settled().await;
         let expired = "select count(*) from usage_logs where status = 'expired'";
         assert_eq!(f.count(expired).await, 1, "{}", f.name);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_closed_by_rule_and_lived_is_booked_when_it_ends() {
+    for f in Fixture::each("10").await {
+        let hold = f.reserve(4 * DOLLAR).await.unwrap();
+        next_process(&f).await;
+        assert_eq!(f.balance().await, (Nanos::ZERO, Nanos::ZERO), "{}", f.name);
+        hold.settle(call(1_500_000)).await.unwrap();
+        assert_eq!(f.balance().await.0, nanos("1.5"), "{}", f.name);
+        f.assert_settled().await;
+        assert_eq!(f.count("select count(*) from usage_logs").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_that_was_reported_already_does_not_stop_the_books() {
+    for f in Fixture::each("10").await {
+        let hold = f.reserve(4 * DOLLAR).await.unwrap();
+        let report = crate::external::report(&f, hold.request_id().as_str(), 100_000);
+        f.ledger.log_usage(report).await.unwrap();
+        drop(hold);
+        f.assert_settled().await;
+        assert_eq!(f.balance().await.0, nanos("0.1"), "{}", f.name);
     }
 }
 

@@ -6,7 +6,7 @@ use cf_ledger::ExternalUsage;
 
 use crate::fixture::{Fixture, nanos, price};
 
-fn report(f: &Fixture, id: &str, tokens: u64) -> ExternalUsage {
+pub fn report(f: &Fixture, id: &str, tokens: u64) -> ExternalUsage {
     ExternalUsage {
         request_id: RequestId::parse(id).unwrap(),
         caller: Arc::clone(&f.caller),

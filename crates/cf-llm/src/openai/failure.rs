@@ -20,6 +20,8 @@ pub struct UpstreamFailure {
     pub error: Error,
     /// Whether another deployment may do better.
     pub retryable: bool,
+    /// Whether the provider may be at work on the call, and charge for it.
+    pub taken: bool,
     /// The provider's word for what is wrong with the request.
     pub code: Option<String>,
 }
@@ -119,6 +121,7 @@ pub fn parse_failure(
     UpstreamFailure {
         error,
         retryable,
+        taken: false,
         code,
     }
 }

@@ -88,6 +88,7 @@ impl<'a> ChatRequest<'a> {
             max_output_tokens: None,
             n: 1,
         };
+        request.refuse_lookalikes()?;
         request.model = request
             .read::<Text<'_>>("model", "a string")?
             .map(|Text(model)| model)
@@ -262,6 +263,36 @@ impl<'a> ChatRequest<'a> {
         }
         serde_json::from_str(raw.get())
             .map_err(|_| Error::invalid_field(name, format!("{name} must be {what}.")))
+    }
+
+    /// Some servers match names without regard to case, and take the last one:
+    /// a field that only looks like one we act on could say something else.
+    fn refuse_lookalikes(&self) -> Result<(), Error> {
+        const ACTED_ON: [&str; 7] = [
+            "model",
+            "messages",
+            "stream",
+            "stream_options",
+            "n",
+            "max_tokens",
+            "max_completion_tokens",
+        ];
+        // The two letters beyond ASCII that fold to ASCII ones (long s, Kelvin sign).
+        let fold = |name: &str| {
+            name.replace('\u{17f}', "s")
+                .replace('\u{212a}', "k")
+                .to_lowercase()
+        };
+        for (name, _) in &self.fields {
+            if let Some(known) = ACTED_ON.iter().find(|known| fold(name) == **known)
+                && name != known
+            {
+                return Err(Error::invalid(format!(
+                    "\"{name}\" is not a field of the request; write {known}."
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// A dearer tier would be billed at the usual price: it is refused until

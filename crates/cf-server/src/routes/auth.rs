@@ -1,10 +1,8 @@
 //! Sign-in as PocketBase has it.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use cf_base::Secret;
@@ -13,9 +11,8 @@ use cf_identity::{Account, AuthCollection, Session, SignInError};
 use serde_json::{Value, json};
 
 use crate::App;
-use crate::dispatch::Peer;
 use crate::error::CoreError;
-use crate::extract::{self, RECORD_BODY, SignedIn, read_body, token};
+use crate::extract::{self, Origin, SIGN_IN_BODY, SignedIn, read_body, token};
 use crate::hosts::Site;
 use crate::routes::records::{ShapeQuery, object};
 
@@ -36,13 +33,12 @@ pub async fn with_password(
     State(app): State<App>,
     Path(collection): Path<String>,
     Query(query): Query<ShapeQuery>,
-    Extension(site): Extension<Site>,
-    peer: Option<Extension<Peer>>,
+    origin: Origin,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, CoreError> {
     let collection = find(&collection)?;
-    let body = object(&headers, &read_body(body, RECORD_BODY).await?).map_err(|_| {
+    let body = object(&headers, &read_body(body, SIGN_IN_BODY).await?).map_err(|_| {
         RecordError::new(400, "An error occurred while loading the submitted data.")
     })?;
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -68,10 +64,9 @@ pub async fn with_password(
     if !invalid.data.is_empty() {
         return Err(invalid.into());
     }
-    let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |p| p.0.0.ip());
     let result = app
         .identity
-        .sign_in(collection, identity, &Secret::new(password), address)
+        .sign_in(collection, identity, &Secret::new(password), origin.address)
         .await;
     let account = match result {
         Ok(account) => account,
@@ -97,7 +92,7 @@ pub async fn with_password(
     };
     // A tenant's address is for its own people: others are told no more than
     // with a wrong password.
-    if let Site::Tenant(tenant) = site
+    if let Site::Tenant(tenant) = origin.site
         && collection == AuthCollection::Users
         && account.tenant_id != Some(tenant.id)
     {

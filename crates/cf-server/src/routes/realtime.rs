@@ -16,6 +16,8 @@ use crate::extract::{RECORD_BODY, SignedIn, read_body};
 
 /// An idle stream is closed and the SDK connects again.
 const IDLE: Duration = Duration::from_secs(5 * 60);
+/// So is every stream in the end: the next one asks again who is signed in.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 #[derive(Deserialize)]
 struct Subscribe {
@@ -29,23 +31,28 @@ struct Subscribe {
 pub async fn connect(State(app): State<App>) -> Result<Response, CoreError> {
     let client = app.hub.connect()?;
     let stopping = app.stopping.clone();
-    let frames = stream::unfold((client, stopping), |(mut client, stopping)| async move {
-        let frame = tokio::select! {
-            frame = client.next() => frame?,
-            () = tokio::time::sleep(IDLE) => return None,
-            () = stopping.cancelled() => return None,
-        };
-        let text = format!(
-            "id:{}\nevent:{}\ndata:{}\n\n",
-            client.id(),
-            frame.event,
-            frame.data
-        );
-        Some((
-            Ok::<_, std::io::Error>(Bytes::from(text)),
-            (client, stopping),
-        ))
-    });
+    let ends_at = tokio::time::Instant::now() + LONGEST;
+    let frames = stream::unfold(
+        (client, stopping),
+        move |(mut client, stopping)| async move {
+            let frame = tokio::select! {
+                frame = client.next() => frame?,
+                () = tokio::time::sleep(IDLE) => return None,
+                () = tokio::time::sleep_until(ends_at) => return None,
+                () = stopping.cancelled() => return None,
+            };
+            let text = format!(
+                "id:{}\nevent:{}\ndata:{}\n\n",
+                client.id(),
+                frame.event,
+                frame.data
+            );
+            Some((
+                Ok::<_, std::io::Error>(Bytes::from(text)),
+                (client, stopping),
+            ))
+        },
+    );
     let head = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),

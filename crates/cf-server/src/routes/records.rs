@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::App;
 use crate::error::CoreError;
-use crate::extract::{RECORD_BODY, SignedIn, read_body};
+use crate::extract::{Origin, RECORD_BODY, SIGN_IN_BODY, SignedIn, read_body};
+use crate::hosts::Site;
 
 /// The query of a list, all as text: PocketBase answers 400 to a page that is
 /// no number, in its own shape.
@@ -99,12 +100,18 @@ pub async fn create(
     Path(collection): Path<String>,
     Query(query): Query<ShapeQuery>,
     headers: HeaderMap,
-    axum::extract::Extension(site): axum::extract::Extension<crate::hosts::Site>,
+    origin: Origin,
     body: Body,
 ) -> Result<Json<Value>, CoreError> {
-    let mut body = object(&headers, &read_body(body, RECORD_BODY).await?)?;
+    let limit = if signed_in.session.is_some() {
+        RECORD_BODY
+    } else {
+        app.sign_ups.count(origin.address, &app.clock)?;
+        SIGN_IN_BODY
+    };
+    let mut body = object(&headers, &read_body(body, limit).await?)?;
     // A guest at a tenant's host signs up with that tenant.
-    if let crate::hosts::Site::Tenant(tenant) = site
+    if let Site::Tenant(tenant) = origin.site
         && signed_in.session.is_none()
         && matches!(
             collection.as_str(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::error::CoreError;
-use crate::extract::{RECORD_BODY, read_body};
+use crate::extract::{SIGN_IN_BODY, read_body};
 use crate::provision::{self, NewAdmin};
 
 #[derive(Deserialize)]
@@ -25,7 +25,7 @@ pub async fn setup(
     State(app): State<App>,
     body: axum::body::Body,
 ) -> Result<Json<Value>, CoreError> {
-    let body = read_body(body, RECORD_BODY).await?;
+    let body = read_body(body, SIGN_IN_BODY).await?;
     let setup: Setup = serde_json::from_slice(&body).map_err(|_| {
         RecordError::new(400, "An error occurred while loading the submitted data.")
     })?;
@@ -36,12 +36,18 @@ pub async fn setup(
              an administrator with `cloudfreedom admin create`.",
         )
     };
-    let known = app
-        .setup
-        .read()
-        .as_ref()
-        .is_some_and(|token| token.is_valid(&setup.token));
-    if !known || cf_identity::admin_exists(&app.db).await? {
+    // Taken out while it is used, so that two at once cannot both use it.
+    let token = {
+        let mut kept = app.setup.write();
+        match kept.take() {
+            Some(token) if token.is_valid(&setup.token) => token,
+            other => {
+                *kept = other;
+                return Err(refused().into());
+            }
+        }
+    };
+    if cf_identity::admin_exists(&app.db).await? {
         return Err(refused().into());
     }
     let email = setup.email.clone();
@@ -51,9 +57,14 @@ pub async fn setup(
         name: setup.name,
         tenant: None,
     };
-    let record = provision::create_admin(&app.engine, &app.clock, admin).await?;
-    // Only now: a refused password must not use the link up.
-    *app.setup.write() = None;
+    let record = match provision::create_admin(&app.engine, &app.clock, admin).await {
+        Ok(record) => record,
+        Err(error) => {
+            // A refused password must not use the link up.
+            *app.setup.write() = Some(token);
+            return Err(error.into());
+        }
+    };
     let id = record["id"].as_str().unwrap_or_default();
     let account = app
         .identity

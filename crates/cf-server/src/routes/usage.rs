@@ -143,7 +143,7 @@ fn scope(manager: &Manager, query: UsageQuery) -> Result<SummaryFilter, Error> {
 }
 
 fn own(asked: &mut String, own: &str) -> Result<(), Error> {
-    if asked.is_empty() || asked == own {
+    if !own.is_empty() && (asked.is_empty() || asked == own) {
         own.clone_into(asked);
         Ok(())
     } else {

@@ -160,9 +160,14 @@ async fn change_budget(
         .view(&principal, "users", id, &Shape::default())
         .await?;
     if let Principal::User(person) = &principal
-        && person.role < Role::TenantAdmin
+        && (person.role < Role::TenantAdmin
+            || (person.role == Role::TenantAdmin && (person.id == id || user["role"] == "admin")))
     {
-        return Err(Error::new(Kind::Forbidden, "Only administrators may change budgets.").into());
+        return Err(Error::new(
+            Kind::Forbidden,
+            "Only administrators may change budgets, and a tenant's administrator not the own one.",
+        )
+        .into());
     }
     let owner = Id::parse(id).map_err(|_| Error::new(Kind::NotFound, "There is no such user."))?;
     let what = match &change {
@@ -227,9 +232,14 @@ async fn change_budget(
     let answer = Value::Object(record.to_json_for(&principal));
     idempotent.keep(&mut tx, &answer).await?;
     tx.commit().await?;
-    app.engine
+    // The change is made, whatever becomes of telling it.
+    if let Err(error) = app
+        .engine
         .publish("users", cf_collections::Action::Update, id)
-        .await?;
+        .await
+    {
+        tracing::warn!(error = %error.message, "a change could not be published");
+    }
     Ok(Json(answer))
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cf_base::{Caller, Error, Kind, Result, UserId};
+use cf_base::{Caller, Error, KeyId, Kind, Result, UserId};
 
 use crate::accounts::{self, AuthCollection, By};
 use crate::{Identity, api_keys::is_key_text};
@@ -25,8 +25,8 @@ impl Identity {
         accounts::load_for_books(&self.0.db, id).await
     }
 
-    /// The user a key belongs to, whatever the status of either.
-    pub async fn user_of_key(&self, key: &str) -> Result<Option<UserId>> {
+    /// The user a key belongs to and the key's id, whatever the status of either.
+    pub async fn user_of_key(&self, key: &str) -> Result<Option<(UserId, KeyId)>> {
         if !is_key_text(key) {
             return Ok(None);
         }
@@ -35,10 +35,11 @@ impl Identity {
             .0
             .db
             .query_opt(
-                "select user_id from api_keys where hash = $1 or (previous_hash = $1 and previous_hash <> '')",
+                "select user_id, id from api_keys where hash = $1 or (previous_hash = $1 and previous_hash <> '')",
                 vec![hash.into()],
             )
             .await?;
-        Ok(row.map(|r| r.at(0)).transpose()?.map(UserId))
+        row.map(|r| Ok((UserId(r.at(0)?), KeyId(r.at(1)?))))
+            .transpose()
     }
 }

@@ -27,7 +27,7 @@ pub struct Check {
     pub remaining: Nanos,
     /// End of the user's period.
     pub reset_date: String,
-    /// Whose budget is too small, where one is: `user` or `tenant`.
+    /// Whose budget is too small, where one is: `user`, `key` or `tenant`.
     pub refused_by: &'static str,
 }
 
@@ -72,10 +72,23 @@ impl Ledger {
         let tenant = account(self.db(), caller.tenant_id.0).await?;
         let total = user.limit.unwrap_or(Nanos(i64::MAX));
         let left = total - user.posted - user.pending;
+        let key = match caller.key_id {
+            Some(key) => account(self.db(), key.0).await?,
+            None => None,
+        };
+        let key_left = key.and_then(|k| {
+            Some(
+                k.limit?
+                    .saturating_add(-k.posted)
+                    .saturating_add(-k.pending),
+            )
+        });
         let mut refused_by = "";
         // Nothing left refuses even what costs nothing: the budget is used up.
         if estimate > left || left <= Nanos::ZERO {
             refused_by = "user";
+        } else if key_left.is_some_and(|left| estimate > left || left <= Nanos::ZERO) {
+            refused_by = "key";
         } else if let Some(tenant) = tenant
             && let Some(limit) = tenant.limit
         {

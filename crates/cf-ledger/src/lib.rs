@@ -92,7 +92,7 @@ impl Ledger {
     /// Starts the ledger of this process: closes the holds that an earlier
     /// process left, loads prices and rates, starts the writer.
     pub async fn start(db: Db, clock: Clock, random: Random) -> cf_base::Result<Self> {
-        let rates = Rates::load(&db).await?;
+        let rates = Rates::load(&db, &clock.now().to_day()).await?;
         let book = PriceBook::embedded();
         let (queue, receiver) = mpsc::channel(QUEUE);
         let (booked, _) = broadcast::channel(EVENTS);
@@ -170,7 +170,8 @@ impl Ledger {
 
     /// Reads exchange rates again, after one was changed.
     pub async fn reload(&self) -> cf_base::Result<()> {
-        self.0.rates.reload(&self.0.db).await
+        let today = self.0.clock.now().to_day();
+        self.0.rates.reload(&self.0.db, &today).await
     }
 
     /// Told of every booked call after its commit.

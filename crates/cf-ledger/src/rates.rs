@@ -1,5 +1,5 @@
 //! Exchange rates from US dollars, in which prices are kept, to the currencies
-//! of budgets. The newest record of a pair holds.
+//! of budgets. The newest record of a pair holds, from its day on.
 
 use std::collections::HashMap;
 
@@ -23,18 +23,18 @@ pub struct Rates(ArcSwap<HashMap<Currency, Rate>>);
 
 impl Rates {
     /// Loads the rates in force.
-    pub async fn load(db: &Db) -> cf_base::Result<Self> {
+    pub async fn load(db: &Db, today: &str) -> cf_base::Result<Self> {
         let rates = Self(ArcSwap::default());
-        rates.reload(db).await?;
+        rates.reload(db, today).await?;
         Ok(rates)
     }
 
-    pub(crate) async fn reload(&self, db: &Db) -> cf_base::Result<()> {
+    pub(crate) async fn reload(&self, db: &Db, today: &str) -> cf_base::Result<()> {
         let rows = db
             .query(
                 "select quote, rate, date, source from exchange_rates \
-                 where base = 'USD' and rate > 0 order by date, created",
-                vec![],
+                 where base = 'USD' and rate > 0 and date <= $1 order by date, created",
+                vec![today.into()],
             )
             .await?;
         let mut rates = HashMap::new();

@@ -15,7 +15,11 @@ pub struct CoreError(pub RecordError);
 pub struct RouterError(pub Error);
 
 /// An answer in the Billing API's shape, which PocketBase's SDK can read too.
-pub struct BillingError(pub Error);
+pub struct BillingError {
+    error: Error,
+    /// What is wrong with which field, as the record engine found it.
+    fields: serde_json::Map<String, serde_json::Value>,
+}
 
 impl From<RecordError> for CoreError {
     fn from(error: RecordError) -> Self {
@@ -51,13 +55,16 @@ impl From<Error> for RouterError {
 
 impl From<Error> for BillingError {
     fn from(error: Error) -> Self {
-        Self(error)
+        Self {
+            error,
+            fields: serde_json::Map::new(),
+        }
     }
 }
 
 impl From<cf_db::DbError> for BillingError {
     fn from(error: cf_db::DbError) -> Self {
-        Self(error.into())
+        Error::from(error).into()
     }
 }
 
@@ -78,7 +85,10 @@ impl From<RecordError> for BillingError {
         }
         let mut base = Error::new(kind, message);
         base.source = error.source;
-        Self(base)
+        Self {
+            error: base,
+            fields: error.data,
+        }
     }
 }
 
@@ -117,22 +127,25 @@ impl IntoResponse for RouterError {
 
 impl IntoResponse for BillingError {
     fn into_response(self) -> Response {
-        log(&self.0);
-        let mut data = serde_json::Map::new();
-        if let Kind::Invalid { field: Some(field) } = &self.0.kind {
+        let Self {
+            error,
+            fields: mut data,
+        } = self;
+        log(&error);
+        if let Kind::Invalid { field: Some(field) } = &error.kind {
             data.insert(
                 field.to_string(),
-                json!({"code": "validation_invalid_value", "message": self.0.message}),
+                json!({"code": "validation_invalid_value", "message": error.message}),
             );
         }
         let body = json!({
-            "status": status(&self.0.kind).as_u16(),
-            "code": code(&self.0.kind),
-            "error": self.0.message,
-            "message": self.0.message,
+            "status": status(&error.kind).as_u16(),
+            "code": code(&error.kind),
+            "error": error.message,
+            "message": error.message,
             "data": data,
         });
-        answer(&self.0, body)
+        answer(&error, body)
     }
 }
 

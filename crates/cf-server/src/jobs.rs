@@ -36,6 +36,8 @@ pub fn start(app: &App) {
         if reset > 0 {
             tracing::info!(reset, "budgets started a new period");
         }
+        // A rate that was entered for today holds from midnight on.
+        app.ledger.reload().await?;
         Ok(())
     });
     every(app, HEARTBEAT, "expire_holds", |app: App| async move {

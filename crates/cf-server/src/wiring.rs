@@ -53,6 +53,7 @@ impl Hooks for Wiring {
                     self.seal_secret(write);
                 }
                 "models" => check_prices(write)?,
+                "exchange_rates" => check_day(write)?,
                 "tenants" => check_slug(write)?,
                 "users" => check_product(scope.principal, write, true)?,
                 "api_keys" => {
@@ -110,6 +111,7 @@ impl Hooks for Wiring {
                     Ok(())
                 }
                 "models" => check_prices(write),
+                "exchange_rates" => check_day(write),
                 "tenants" => {
                     check_slug(write)?;
                     keep_currency(scope, old, write).await
@@ -396,37 +398,23 @@ impl Wiring {
             )
             .await?;
         }
-        // A newly assigned product brings its budget, unless another is sent with it.
-        if let Some(product) = product.filter(|p| !p.is_empty()) {
+        // Product and tenant say in which currency the budget is.
+        if product.is_some() || tenant.is_some() {
             let tenant = tenant.as_deref().unwrap_or(old.text("tenant_id"));
-            let plan = Plan::of(tx, &product, tenant).await?;
-            let moved = tx
-                .execute(
-                    "update ledger_accounts set currency = $1, period_days = $2 where owner_id = $3 \
-                     and (currency = $1 or (posted_nanos = 0 and pending_nanos = 0))",
-                    vec![
-                        plan.currency.as_str().into(),
-                        plan.period_days.into(),
-                        owner.into(),
-                    ],
-                )
-                .await?;
-            if moved == 0 {
-                return Err(RecordError::field(
-                    "product_id",
-                    "validation_invalid_value",
-                    "This product has another currency than what was spent in this period; reset the \
-                     user's budget first.",
-                ));
-            }
-            if write.input_nanos("budget_total").is_none() {
-                self.set_limit(tx, old.id(), Some(plan.budget), actor)
-                    .await?;
-            }
-            if old.text("budget_reset_date").is_empty()
-                && let Some(next) = plan.next_reset(&self.clock)
-            {
-                set_reset_date(tx, owner, &next.to_date_text().to_string()).await?;
+            let new_product = product.as_deref().unwrap_or(old.text("product_id"));
+            let plan = Plan::of(tx, new_product, tenant).await?;
+            move_budget(tx, old.id(), &plan).await?;
+            // A newly assigned product brings its budget, unless another is sent with it.
+            if product.is_some_and(|p| !p.is_empty()) {
+                if write.input_nanos("budget_total").is_none() {
+                    self.set_limit(tx, old.id(), Some(plan.budget), actor)
+                        .await?;
+                }
+                if old.text("budget_reset_date").is_empty()
+                    && let Some(next) = plan.next_reset(&self.clock)
+                {
+                    set_reset_date(tx, owner, &next.to_date_text().to_string()).await?;
+                }
             }
         }
         if let Some(limit) = write.input_nanos("budget_total") {
@@ -546,6 +534,41 @@ async fn keep_currency(scope: Scope<'_>, old: &Record, write: &Write) -> Result<
     Ok(())
 }
 
+/// Takes a user's budget, and those of the user's keys, over to a plan. What was
+/// spent in another currency stays in it until the budget is reset.
+async fn move_budget(tx: &mut Tx, user: &str, plan: &Plan) -> Result<()> {
+    const OWNERS: &str =
+        "(owner_id = $2 or owner_id in (select id from api_keys where user_id = $2))";
+    let spent = tx
+        .query_opt(
+            &format!(
+                "select 1 from ledger_accounts where {OWNERS} and currency <> $1 \
+                 and (posted_nanos <> 0 or pending_nanos <> 0) limit 1"
+            ),
+            vec![plan.currency.as_str().into(), user.into()],
+        )
+        .await?;
+    if spent.is_some() {
+        return Err(RecordError::field(
+            "product_id",
+            "validation_invalid_value",
+            "This product or tenant has another currency than what was spent in this period; reset the \
+             user's budget first, and revoke keys that were used.",
+        ));
+    }
+    tx.execute(
+        &format!("update ledger_accounts set currency = $1 where {OWNERS}"),
+        vec![plan.currency.as_str().into(), user.into()],
+    )
+    .await?;
+    tx.execute(
+        "update ledger_accounts set period_days = $1 where owner_id = $2",
+        vec![plan.period_days.into(), user.into()],
+    )
+    .await?;
+    Ok(())
+}
+
 /// What product and tenant say of a user's budget.
 struct Plan {
     budget: Nanos,
@@ -618,6 +641,20 @@ fn check_prices(write: &Write) -> Result<()> {
     OwnPrices::parse(&json)
         .map(drop)
         .map_err(|sentence| RecordError::field("prices", "validation_invalid_value", sentence))
+}
+
+/// The day decides which rate is in force, by its order as text.
+fn check_day(write: &Write) -> Result<()> {
+    match write.text("date") {
+        Some(day) if Timestamp::parse(day).is_none_or(|time| time.to_day() != day) => {
+            Err(RecordError::field(
+                "date",
+                "validation_invalid_value",
+                "A day such as 2026-01-31.",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A user without a product has no limits but the budget: only administrators

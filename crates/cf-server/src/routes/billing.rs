@@ -268,18 +268,25 @@ async fn find(app: &App, who: &Who) -> Result<Arc<Caller>, Error> {
 }
 
 async fn find_any_status(app: &App, who: &Who) -> Result<Arc<Caller>, Error> {
-    let id = match &who.api_key {
-        Some(key) => app
-            .identity
-            .user_of_key(key)
-            .await?
-            .ok_or_else(user_not_found)?,
-        None => find_user(app, who).await?,
+    let (id, key_id) = match &who.api_key {
+        Some(key) => {
+            let (user, key) = app
+                .identity
+                .user_of_key(key)
+                .await?
+                .ok_or_else(user_not_found)?;
+            (user, Some(key))
+        }
+        None => (find_user(app, who).await?, None),
     };
-    app.identity
+    let mut caller = app
+        .identity
         .caller_for_books(id)
         .await?
-        .ok_or_else(user_not_found)
+        .ok_or_else(user_not_found)?;
+    // What was used with a key counts on the key's budget too.
+    Arc::make_mut(&mut caller).key_id = key_id;
+    Ok(caller)
 }
 
 async fn find_user(app: &App, who: &Who) -> Result<UserId, Error> {

@@ -39,7 +39,13 @@ async fn a_program_makes_a_user_with_key_budget_and_password() {
             .expect(200);
         assert!(!read.text().contains(&max.key));
         let again = json!({"email": "MAX@example.com", "tenant_id": test.tenant});
-        test.program().post("/api/users", &again).await.expect(400);
+        let refused = test
+            .program()
+            .post("/api/users", &again)
+            .await
+            .expect(400)
+            .json();
+        assert_eq!(refused["data"]["email"]["code"], "validation_not_unique");
     }
 }
 
@@ -261,4 +267,82 @@ async fn the_seeds_own_user_is_taken_as_it_stands() {
         let by_key = test.guest().with("authorization", &format!("Bearer {key}"));
         by_key.chat(json!({})).await.expect(200);
     }
+}
+
+#[tokio::test]
+async fn a_keys_budget_counts_what_other_programs_report_for_it() {
+    for test in TestApp::each().await {
+        let alice = test.user("alice").await;
+        let key = json!({"name": "small", "budget_total": 1});
+        let key = alice.post("/api/keys", &key).await.expect(200).json();
+        let check = json!({"api_key": key["key"], "estimated_cost": 0.6});
+        test.program()
+            .post("/api/check-budget", &check)
+            .await
+            .expect(200);
+        let report = json!({"request_id": "k-1", "api_key": key["key"], "model": "small",
+            "cost": 0.5, "currency": "EUR"});
+        test.program()
+            .post("/api/usage/log", &report)
+            .await
+            .expect(201);
+        let refused = test
+            .program()
+            .post("/api/check-budget", &check)
+            .await
+            .expect(403)
+            .json();
+        assert_eq!(refused["refused_by"], "key", "{}", test.name);
+        test.assert_settled().await;
+    }
+}
+
+#[tokio::test]
+async fn a_budget_keeps_its_currency_while_something_was_spent_in_it() {
+    for test in TestApp::each().await {
+        let alice = test.user("alice").await;
+        let dollars =
+            json!({"name": "Dollars", "currency": "USD", "budget_included": 7, "active": true});
+        let dollars = id(&test.root.create("products", dollars).await);
+        alice.by_key().chat(json!({})).await.expect(200);
+        let change = json!({"product_id": dollars});
+        test.root
+            .change("users", &alice.id, &change)
+            .await
+            .expect(400);
+        let bob = test.user("bob").await;
+        let moved = test
+            .root
+            .change("users", &bob.id, &change)
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(
+            (&moved["budget_currency"], &moved["budget_total"]),
+            (&json!("USD"), &json!(7))
+        );
+        bob.by_key().chat(json!({})).await.expect(200);
+        test.assert_settled().await;
+    }
+}
+
+#[tokio::test]
+async fn a_rate_is_for_a_day_and_holds_from_then_on() {
+    let test = TestApp::new().await;
+    let path = "/api/collections/exchange_rates/records";
+    let rate = |date: &str, rate: f64| json!({"base": "USD", "quote": "EUR", "rate": rate, "date": date, "source": "t"});
+    for nonsense in ["31.12.2025", "2026-1-1", "soon"] {
+        test.root.post(path, &rate(nonsense, 2.0)).await.expect(400);
+    }
+    let alice = test.user("alice").await;
+    test.root
+        .create("exchange_rates", rate("2026-02-01", 2.0))
+        .await;
+    let now = alice.by_key().chat(json!({})).await.expect(200);
+    assert_eq!(now.header("x-cf-cost"), "0.00002", "not before its day");
+    test.root
+        .create("exchange_rates", rate("2026-01-10", 0.5))
+        .await;
+    let today = alice.by_key().chat(json!({})).await.expect(200);
+    assert_eq!(today.header("x-cf-cost"), "0.00001");
 }

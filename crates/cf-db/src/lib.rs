@@ -127,17 +127,6 @@ impl Db {
     pub async fn ping(&self) -> Result<()> {
         self.query("select 1", vec![]).await.map(drop)
     }
-
-    /// Writes a consistent copy of a SQLite database to `path` while it is in
-    /// use. PostgreSQL has its own tools for that.
-    pub async fn copy_to(&self, path: &std::path::Path) -> Result<()> {
-        match &self.0 {
-            Backend::Sqlite(db) => db.copy_to(path).await,
-            Backend::Postgres(_) => Err(DbError::Other(
-                "a PostgreSQL database is backed up with pg_dump".into(),
-            )),
-        }
-    }
 }
 
 impl Tx {

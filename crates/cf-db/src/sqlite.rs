@@ -138,21 +138,6 @@ impl Sqlite {
         })
         .await
     }
-
-    pub async fn copy_to(&self, path: &Path) -> Result<()> {
-        let (from, to) = (self.path.clone(), path.to_owned());
-        blocking(move || {
-            let connection = connect(&from, true)?;
-            let to = to
-                .to_str()
-                .ok_or_else(|| DbError::Other("the backup's path is not UTF-8".into()))?;
-            connection
-                .execute("vacuum into ?1", [to])
-                .map(drop)
-                .map_err(error)
-        })
-        .await
-    }
 }
 
 /// A transaction on the writing connection.

@@ -222,11 +222,6 @@ impl Hold {
         &self.row.hold_id
     }
 
-    /// What is reserved on the user's budget.
-    pub fn amount(&self) -> Money {
-        self.row.amount
-    }
-
     /// Leaves the reservation open beyond this process: for the Billing API,
     /// whose clients settle with a later request.
     pub(crate) fn leave_open(mut self) -> RequestId {

@@ -67,7 +67,8 @@ pub struct HoldRequest {
     pub worst: PicoUsd,
     /// Least that makes the call useful; not above `worst`.
     pub least: PicoUsd,
-    /// When the hold of a process that died may be closed by others.
+    /// When a reservation of the Billing API is over. Those of calls end with
+    /// their call or their process.
     pub expires_in: Duration,
 }
 

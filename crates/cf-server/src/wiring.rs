@@ -11,7 +11,7 @@ use cf_collections::{
     Scope, Write,
 };
 use cf_db::{Tx, Value};
-use cf_identity::{Actor, AuditEntry, AuthCollection, Identity, NewKey};
+use cf_identity::{Actor, AuditEntry, AuthCollection, Identity, NewKey, move_to_tenant};
 use cf_ledger::{AccountKind, NewAccount, OwnPrices, open_account, set_limit, set_reset_date};
 use serde_json::{Map, Value as Json, json};
 
@@ -392,11 +392,7 @@ impl Wiring {
             .filter(|t| *t != old.text("tenant_id"))
             .map(str::to_owned);
         if let Some(tenant) = &tenant {
-            tx.execute(
-                "update api_keys set tenant_id = $1 where user_id = $2",
-                vec![tenant.into(), old.id().into()],
-            )
-            .await?;
+            move_to_tenant(tx, UserId(owner), TenantId::parse(tenant).ok()).await?;
         }
         // Product and tenant say in which currency the budget is.
         if product.is_some() || tenant.is_some() {

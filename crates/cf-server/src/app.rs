@@ -116,6 +116,8 @@ impl App {
             http,
             sealer: sealer.clone(),
             db: db.clone(),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
         })
         .await?;
         let hosts = Hosts::load(&config.base_domain, &db).await?;

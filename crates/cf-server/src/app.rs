@@ -172,7 +172,7 @@ impl App {
         let kept = self.engine.collections().get(collection).is_some_and(|c| {
             matches!(
                 c.name,
-                "tenants" | "provider_keys" | "models" | "exchange_rates"
+                "tenants" | "products" | "provider_keys" | "models" | "exchange_rates"
             )
         });
         if kept {

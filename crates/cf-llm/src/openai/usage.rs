@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cf_base::Usage;
+use cf_base::{Extra, ServiceTier, Usage};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -23,6 +23,8 @@ pub(super) struct UsageWire {
     cache_write: u64,
     audio_input: u64,
     audio_output: u64,
+    image_input: u64,
+    image_output: u64,
     reasoning: u64,
 }
 
@@ -50,6 +52,7 @@ struct Details {
     cached_tokens: Count,
     cache_write_tokens: Count,
     audio_tokens: Count,
+    image_tokens: Count,
     reasoning_tokens: Count,
 }
 
@@ -81,6 +84,8 @@ impl UsageWire {
             cache_write: input.cache_write_tokens.0.unwrap_or(0),
             audio_input: input.audio_tokens.0.unwrap_or(0),
             audio_output: output.audio_tokens.0.unwrap_or(0),
+            image_input: input.image_tokens.0.unwrap_or(0),
+            image_output: output.image_tokens.0.unwrap_or(0),
             reasoning: output.reasoning_tokens.0.unwrap_or(0),
         })
     }
@@ -116,21 +121,42 @@ impl UsageWire {
         // Some report more cached tokens than there were (seen on Azure's /models).
         let cache_read = self.cached.unwrap_or(0).min(prompt);
         let cache_write = self.cache_write.min(prompt - cache_read);
-        let audio_input = self.audio_input.min(prompt - cache_read - cache_write);
-        let audio_output = self.audio_output.min(completion);
-        let text_output = completion - audio_output;
+        let mut input = prompt - cache_read - cache_write;
+        let audio_input = take(&mut input, self.audio_input);
+        let image_input = take(&mut input, self.image_input);
+        let mut output = completion;
+        let audio_output = take(&mut output, self.audio_output);
+        let image_output = take(&mut output, self.image_output);
         let usage = Usage {
-            input: prompt - cache_read - cache_write - audio_input,
+            input,
             cache_read,
             cache_write,
             cache_write_1h: 0,
             audio_input: audio_input + heard_apart,
-            output: text_output,
-            reasoning: self.reasoning.min(text_output),
+            output,
+            reasoning: self.reasoning.min(output),
             audio_output,
+            extra: Extra {
+                image_input,
+                image_output,
+                ..Extra::default()
+            },
         };
         (usage, estimated)
     }
+}
+
+/// Takes up to `most` off a counter.
+fn take(from: &mut u64, most: u64) -> u64 {
+    let taken = most.min(*from);
+    *from -= taken;
+    taken
+}
+
+/// The tier that an answer says it was served in, whatever stands there.
+pub(super) fn served(raw: Option<&RawValue>) -> Option<ServiceTier> {
+    let name: String = serde_json::from_str(raw?.get()).ok()?;
+    Some(ServiceTier::served(&name))
 }
 
 /// Usage where no provider has counted.
@@ -221,10 +247,24 @@ mod tests {
             output: 40,
             reasoning: 20,
             audio_output: 10,
+            extra: Extra::default(),
         };
         assert_eq!((read, estimated), (expected, false));
         assert_eq!(read.prompt_tokens(), 100);
         assert_eq!(read.completion_tokens(), 50);
+    }
+
+    #[test]
+    fn pictures_are_told_apart_where_the_provider_does() {
+        let (read, _) = resolve(
+            r#"{"prompt_tokens":100,"completion_tokens":50,
+                "prompt_tokens_details":{"cached_tokens":40,"image_tokens":30},
+                "completion_tokens_details":{"image_tokens":60}}"#,
+            TotalGap::Output,
+        );
+        assert_eq!((read.input, read.extra.image_input), (30, 30));
+        assert_eq!((read.output, read.extra.image_output), (0, 50));
+        assert_eq!(read.prompt_tokens() + read.completion_tokens(), 150);
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! transaction. No HTTP, no providers and no record rules in here.
 
 mod account;
+mod balances;
 mod external;
 mod hold;
 mod prices;
 mod rates;
+mod rows;
 mod usage;
 mod verify;
 mod writer;

@@ -64,6 +64,9 @@ pub struct Prices {
     /// For each search in the web, in micro-dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_search: Option<PriceMicros>,
+    /// Whether the searches of a call are billed as one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub web_search_once: bool,
     /// For each call, in micro-dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<PriceMicros>,
@@ -123,7 +126,12 @@ impl Prices {
         cost += tokens(image_output, extra.image_output);
         // What is billed by the piece is the same in every tier and place.
         cost += self.image.unwrap_or_default().each(extra.images);
-        cost += self.web_search.unwrap_or_default().each(extra.web_searches);
+        let searches = if self.web_search_once {
+            extra.web_searches.min(1)
+        } else {
+            extra.web_searches
+        };
+        cost += self.web_search.unwrap_or_default().each(searches);
         cost += self.request.unwrap_or_default().each(1);
         cost
     }

@@ -4,6 +4,8 @@
 //! Exhaustive matches over [`Provider`] live in this file only; a new provider
 //! is a variant here and a file of its own.
 
+mod count;
+mod counters;
 mod demo;
 mod frame;
 mod openai;
@@ -14,6 +16,9 @@ use http::HeaderValue;
 use http::header::{self, HeaderName};
 use serde::Serialize;
 
+pub use counters::{
+    AnthropicCounter, BedrockCounter, Counted, GeminiCounter, ResponsesCounter, embedding_usage,
+};
 pub use demo::{demo_plain, demo_stream};
 pub use frame::sse::{SseDecoder, SseError, SseEvent};
 pub use openai::{

@@ -45,6 +45,8 @@ pub(crate) struct Model {
     per_unit: BTreeMap<String, Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     multipliers: Texts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    web_search_billing_unit: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
@@ -173,6 +175,9 @@ impl Model {
         for (name, factor) in &self.multipliers {
             all.insert(format!("multiplier.{name}"), factor.clone());
         }
+        if let Some(unit) = &self.web_search_billing_unit {
+            all.insert("web_search_billing_unit".into(), unit.clone());
+        }
         for (name, limit) in [("input", self.limits.input), ("output", self.limits.output)] {
             if let Some(limit) = limit {
                 all.insert(format!("limit.{name}"), limit.to_string());
@@ -198,6 +203,10 @@ impl Model {
             Some(Value::Object(sizes)) => sizes.values().filter_map(|v| each(&plain(v))).max(),
             _ => None,
         };
+        // Google bills a grounded prompt, with newer models each query.
+        prices.web_search_once = prices.web_search.is_some()
+            && matches!(provider, "gemini" | "vertex")
+            && self.web_search_billing_unit.as_deref() != Some("per_query");
         let nothing = PriceMicros(0);
         let pieces = [prices.image, prices.request];
         if prices.input == nothing

@@ -155,6 +155,18 @@ fn pieces_are_billed_beside_tokens() {
     // 6 × 1 + 4 × 0.5 + 100 × 3 + 1000 × 4 micro-dollars, and 0.08 + 0.03 + 0.005 dollars.
     let expected = (6_000_000 + 2_000_000 + 300_000_000 + 4_000_000_000) + 115_000_000_000;
     assert_eq!(prices.cost(&usage).0, expected);
+    let searches = |model| {
+        let searched = Usage {
+            extra: Extra {
+                web_searches: 3,
+                ..Extra::default()
+            },
+            ..Usage::default()
+        };
+        find("gemini", model, "").provider_cost(&searched).0 / 1_000_000_000
+    };
+    assert_eq!(searches("gemini-2.5-flash"), 35, "for the prompt");
+    assert_eq!(searches("gemini-3-flash-preview"), 3 * 14, "for each query");
 }
 
 #[test]

@@ -32,8 +32,9 @@ pub use account::{
 pub use external::{Check, ExternalUsage, Logged};
 pub use hold::{CallRecord, CallStatus, Hold, Receipt, Settled};
 pub use prices::{
-    Changed, Charge, Edition, FieldChange, Import, ModelName, OwnPrices, PriceList, PriceVersion,
-    Prices, Tier, editions, propose, take,
+    Changed, Charge, Edition, FieldChange, Found, Import, ModelName, OwnPrices, PriceList,
+    PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
+    search as search_prices, take,
 };
 pub use rates::{Rate, Rates};
 pub use usage::{SummaryBy, SummaryFilter, SummaryRow};

@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use book::PriceBook;
 pub(crate) use customer::Customers;
-pub use import::{Changed, Edition, FieldChange, Import, ModelName, editions, propose, take};
+pub use import::{
+    Changed, Edition, FieldChange, Found, Import, ModelName, editions, is_outdated, propose,
+    search, take,
+};
 pub use own::{OwnPrices, PriceList};
 pub use version::{Charge, PriceVersion};
 

@@ -85,6 +85,7 @@ async fn database(config: &Config, db: &Db, report: &mut Report) -> Result<(), c
     people(db, report).await?;
     models(db, master.map(|m| Sealer::new(&m)), report).await?;
     budgets(db, report).await?;
+    prices(db, report).await?;
     let differences = Ledger::verify(db).await?;
     if differences.is_empty() {
         report.ok("the ledger is clean");
@@ -231,6 +232,17 @@ async fn budgets(db: &Db, report: &mut Report) -> Result<(), cf_base::Error> {
         report.problem(
             "there are budgets in a currency without an exchange rate from USD: calls of these users are \
              refused",
+        );
+    }
+    Ok(())
+}
+
+/// "Is what we bill by still right?"
+async fn prices(db: &Db, report: &mut Report) -> Result<(), cf_base::Error> {
+    if cf_ledger::prices_outdated(db, &Clock::system()).await? {
+        report.note(
+            "this program brings a newer price book than the one in force: look at what it changes with \
+             `cloudfreedom prices import`, and take it there",
         );
     }
     Ok(())

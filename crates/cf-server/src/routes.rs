@@ -7,6 +7,7 @@ mod collections;
 mod health;
 mod info;
 mod keys;
+mod prices;
 mod realtime;
 mod records;
 mod setup;
@@ -123,6 +124,8 @@ fn portal_api() -> Router<App> {
         .route("/api/users/{id}", get(users::view).patch(users::update))
         .route("/api/users/{id}/reset-budget", post(users::reset_budget))
         .route("/api/users/{id}/top-up", post(users::top_up))
+        .route("/api/prices", get(prices::book))
+        .route("/api/prices/import", post(prices::import))
         .route("/api/usage", get(usage::list))
         .route("/api/usage/summary", get(usage::summary))
 }

@@ -114,6 +114,9 @@ enum CliCommand {
     /// Keys of the Billing API
     #[command(subcommand)]
     BillingKey(BillingKey),
+    /// The price book
+    #[command(subcommand)]
+    Prices(Prices),
     /// The books
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -165,6 +168,26 @@ enum BillingKey {
 }
 
 #[derive(Subcommand)]
+enum Prices {
+    /// Shows what a new price list changes, and takes it where that is confirmed
+    Import {
+        /// A price list [default: the one that comes with the program]
+        file: Option<PathBuf>,
+        /// The day from which it holds, such as 2026-01-31 [default: today]
+        #[arg(
+            long,
+            value_name = "DATE",
+            default_value = "",
+            hide_default_value = true
+        )]
+        effective: String,
+        /// Takes it without asking
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Subcommand)]
 enum LedgerCommand {
     /// Works every balance and cost out again; prints what differs, exit code 1 if anything does
     Verify,
@@ -188,6 +211,15 @@ fn main() -> ExitCode {
         },
         CliCommand::Key(Key::Create { user, name }) => Command::KeyCreate { user, name },
         CliCommand::BillingKey(BillingKey::Create { name }) => Command::BillingKeyCreate { name },
+        CliCommand::Prices(Prices::Import {
+            file,
+            effective,
+            yes,
+        }) => Command::PricesImport {
+            file,
+            effective,
+            yes,
+        },
         CliCommand::Ledger(LedgerCommand::Verify) => Command::LedgerVerify,
         CliCommand::Migrate => Command::Migrate,
         CliCommand::Doctor => Command::Doctor,

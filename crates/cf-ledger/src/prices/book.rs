@@ -147,7 +147,7 @@ pub(super) async fn content(db: &Db, id: &str) -> cf_base::Result<Catalogue> {
     serde_json::from_str(&row.get::<String>("catalogue")?).map_err(cf_base::Error::internal)
 }
 
-async fn seed(db: &Db, now: Timestamp) -> cf_base::Result<()> {
+pub(super) async fn seed(db: &Db, now: Timestamp) -> cf_base::Result<()> {
     let some = db
         .query_opt("select 1 from price_lists limit 1", vec![])
         .await?;

@@ -117,6 +117,7 @@ pub async fn propose(
     text: Option<&str>,
     effective: &str,
 ) -> cf_base::Result<Import> {
+    book::seed(db, clock.now()).await?;
     let catalogue = Catalogue::parse(text.unwrap_or(&BUILT_IN.text))
         .map_err(|sentence| Error::invalid_field("file", sentence))?;
     let effective = effective_date(clock, effective)?;
@@ -241,6 +242,46 @@ pub async fn editions(db: &Db, now: Timestamp) -> cf_base::Result<Vec<Edition>> 
         });
     }
     Ok(found)
+}
+
+/// Models that were found in a price book.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The first of them.
+    pub models: Vec<ModelName>,
+    /// How many there are.
+    pub total: usize,
+}
+
+/// Models of the price book in force whose name holds `search`, the first `limit`.
+pub async fn search(db: &Db, now: Timestamp, search: &str, limit: usize) -> cf_base::Result<Found> {
+    let editions = editions(db, now).await?;
+    let Some(edition) = editions.iter().find(|e| e.in_force) else {
+        return Ok(Found::default());
+    };
+    let catalogue = book::content(db, &edition.id).await?;
+    let wanted = search.trim().to_lowercase();
+    let mut found = Found::default();
+    for model in &catalogue.models {
+        let (provider, id, ..) = model.key();
+        if format!("{provider}/{id}").to_lowercase().contains(&wanted) {
+            found.total += 1;
+            if found.models.len() < limit {
+                found.models.push(name(model));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the program brings a price book that is not the one in force, which
+/// came with an earlier one. A list that an administrator took is not questioned.
+pub async fn is_outdated(db: &Db, clock: &Clock) -> cf_base::Result<bool> {
+    let editions = editions(db, clock.now()).await?;
+    let built_in = editions
+        .iter()
+        .any(|e| e.in_force && e.source == "built-in");
+    Ok(built_in && !propose(db, clock, None, "").await?.is_empty())
 }
 
 fn content_hash(catalogue: &Catalogue) -> String {

@@ -172,3 +172,80 @@ async fn a_dearer_tier_is_billed_where_it_has_a_price_and_refused_where_it_has_n
         test.assert_settled().await;
     }
 }
+
+/// The catalogue with another price and one model more.
+const LIST: &str = r#"{"models": [
+    {"id": "gpt-5", "provider": "openai", "prices": {"input": "0.000002", "output": "0.00001"}},
+    {"id": "brand-new", "provider": "openai", "prices": {"input": "0.000001", "output": "0.000003"}}
+]}"#;
+
+#[tokio::test]
+async fn a_price_list_is_shown_before_it_is_taken() {
+    for test in TestApp::each().await {
+        let import = |query: &str| {
+            let path = format!("/api/prices/import{query}");
+            let root = test.root.clone();
+            async move { root.send_text("POST", &path, LIST.into()).await }
+        };
+        let shown = import("").await.expect(200).json();
+        assert_eq!(shown["added"][0]["model"], "brand-new", "{}", test.name);
+        let fields = shown["changed"][0]["fields"].as_array().unwrap();
+        let input = json!({"name": "input", "old": "0.00000125", "new": "0.000002"});
+        assert!(fields.contains(&input), "{fields:?}");
+        let book = test
+            .root
+            .get("/api/prices?search=brand-new")
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(book["total"], 0, "shown is not taken");
+        import("?confirm=another").await.expect(409);
+        // The hash is of this day: another day is another difference.
+        let hash = shown["hash"].as_str().unwrap();
+        let later = import(&format!("?effective=2027-01-01&confirm={hash}")).await;
+        later.expect(409);
+        import(&format!("?confirm={hash}")).await.expect(201);
+        import(&format!("?confirm={hash}")).await.expect(409);
+        let book = test
+            .root
+            .get("/api/prices?search=brand-new")
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(book["models"][0]["prices"]["output"], "0.000003");
+        assert_eq!(book["editions"][0]["in_force"], true);
+        assert_eq!(book["editions"][0]["actor"], "root@example.com");
+        let price = test.app.ledger.book_price("openai", "brand-new", "");
+        assert!(price.is_some(), "at once");
+        let audit = "/api/collections/audit_logs/records?filter=(action='import')";
+        let audit = test.root.get(audit).await.expect(200).json();
+        assert_eq!(audit["items"][0]["changes"]["added"], 1);
+        let wrong = test
+            .root
+            .send_text("POST", "/api/prices/import", "{".into())
+            .await;
+        assert!(wrong.expect(400).text().contains("not a price catalogue"));
+    }
+}
+
+#[tokio::test]
+async fn the_price_book_is_the_administrators() {
+    let test = TestApp::new().await;
+    let admin = test.person("ada", "admin", &test.tenant).await;
+    admin.get("/api/prices").await.expect(200);
+    let user = test.user("alice").await;
+    let boss = test.person("boss", "tenant_admin", &test.tenant).await;
+    for (who, status) in [
+        (&user, 403),
+        (&boss, 403),
+        (&test.program(), 403),
+        (&test.guest(), 401),
+        (&user.by_key(), 401),
+    ] {
+        who.get("/api/prices").await.expect(status);
+        let list = who
+            .send_text("POST", "/api/prices/import", LIST.into())
+            .await;
+        list.expect(status);
+    }
+}

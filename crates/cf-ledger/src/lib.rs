@@ -36,7 +36,7 @@ pub use prices::{
     PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
     search as search_prices, take,
 };
-pub use rates::{Rate, Rates};
+pub use rates::{Rate, RateState, Rates, rates_in_use};
 pub use usage::{SummaryBy, SummaryFilter, SummaryRow};
 pub use verify::Difference;
 

@@ -93,6 +93,22 @@ struct Options {
         value_name = "HEX"
     )]
     master_key: Option<String>,
+    /// Address of the day's exchange rates in the ECB's XML, fetched every few hours [default: none]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_EXCHANGE_RATES_URL",
+        value_name = "URL"
+    )]
+    exchange_rates_url: Option<String>,
+    /// Days after which an exchange rate is warned about [default: 7]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_EXCHANGE_RATES_MAX_AGE_DAYS",
+        value_name = "DAYS"
+    )]
+    exchange_rates_max_age_days: Option<u32>,
     /// text or json [default: text]
     #[arg(long, global = true, env = "CLOUDFREEDOM_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -238,6 +254,8 @@ fn main() -> ExitCode {
         allow_private_upstreams: options.allow_private_upstreams,
         billing_api_key: options.billing_api_key,
         master_key: options.master_key,
+        exchange_rates_url: options.exchange_rates_url,
+        exchange_rates_max_age_days: options.exchange_rates_max_age_days,
         log_format: options.log_format,
     };
     cf_server::run(command, settings, file.as_deref())

@@ -5,6 +5,7 @@
 mod access;
 mod app;
 mod billing;
+mod exchange_rates;
 mod hosts;
 mod keys;
 mod money;

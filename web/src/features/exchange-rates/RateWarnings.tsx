@@ -35,7 +35,7 @@ export function RateWarnings({ action, enabled = true }: { action?: ReactNode; e
   ].filter((sentence) => sentence !== false);
   if (sentences.length === 0) return null;
   return (
-    <Alert color="yellow" icon={<IconAlertTriangle aria-hidden />} mb="md">
+    <Alert color="yellow" icon={<IconAlertTriangle aria-hidden />}>
       {sentences.join(' ')} {action}
     </Alert>
   );

@@ -1,3 +1,4 @@
+import { Box } from '@mantine/core';
 import { createFileRoute } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import { useExchangeRateColumns } from '../../features/exchange-rates/columns';
@@ -29,7 +30,9 @@ function ExchangeRates() {
       deleteText={(rate) => t('common.deleteText', { name: `${rate.base} → ${rate.quote}` })}
       form={(props) => <ExchangeRateForm {...props} />}
     >
-      <RateWarnings />
+      <Box mb="md">
+        <RateWarnings />
+      </Box>
     </RecordPage>
   );
 }

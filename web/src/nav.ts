@@ -9,6 +9,7 @@ import {
   IconLayoutDashboard,
   IconPackage,
   IconPlugConnected,
+  IconReceipt2,
   IconUsers,
 } from '@tabler/icons-react';
 import type { Role } from './api/types';
@@ -22,6 +23,7 @@ type NavLabel =
   | 'models'
   | 'keys'
   | 'usage'
+  | 'priceBook'
   | 'exchangeRates'
   | 'audit'
   | 'account'
@@ -47,6 +49,7 @@ export const NAV: NavItem[] = [
   { to: '/models', label: 'models', icon: IconCpu, roles: ADMIN },
   { to: '/keys', label: 'keys', icon: IconKey, roles: EVERYONE },
   { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
+  { to: '/prices', label: 'priceBook', icon: IconReceipt2, roles: ADMIN },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
   { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },
   { to: '/account', label: 'account', roles: EVERYONE },

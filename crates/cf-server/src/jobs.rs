@@ -1,13 +1,14 @@
 //! Background work: changes made elsewhere, budgets whose period ended,
 //! reservations that nobody ended, realtime events of booked calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cf_collections::Action;
 use cf_ledger::Booked;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::App;
+use crate::{App, exchange_rates};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
@@ -18,6 +19,9 @@ const RESETS: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the last use of keys is written down.
 const CLEANING: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether exchange rates are to be fetched or are too old.
+const RATES: Duration = Duration::from_secs(15 * 60);
 
 /// Starts every job.
 pub fn start(app: &App) {
@@ -43,6 +47,11 @@ pub fn start(app: &App) {
     every(app, HEARTBEAT, "expire_holds", |app: App| async move {
         app.ledger.expire_holds(false).await?;
         Ok(())
+    });
+    let rates = Arc::new(exchange_rates::Times::default());
+    every(app, RATES, "exchange_rates", move |app: App| {
+        let times = Arc::clone(&rates);
+        async move { exchange_rates::look(&app, &times).await }
     });
     app.tasks.spawn(heartbeat(app.clone()));
     every(app, CLEANING, "cleaning", |app: App| async move {

@@ -21,6 +21,7 @@ const COLLECTION_LABELS: Record<string, NavItem['label'] | undefined> = {
   models: 'models',
   api_keys: 'keys',
   exchange_rates: 'exchangeRates',
+  price_lists: 'priceBook',
 };
 
 export function AuditPage() {

@@ -78,7 +78,7 @@ pub async fn chat(
             ),
         ));
     }
-    let candidates = candidates(&model, &caller)?;
+    let candidates = candidates(inner, &request, &model, &caller)?;
     let input = input_bound(&request, &model, &candidates)?;
     let mut output = output_plan(&request, &model, &candidates, input);
     let admission = inner.limiter.admit(&caller)?;
@@ -89,7 +89,7 @@ pub async fn chat(
         let output = tokens.saturating_mul(request.n);
         let costs = candidates
             .iter()
-            .map(|c| c.price.prices.worst_case(input, output));
+            .map(|c| c.price.worst_case(input, output, request.tier));
         costs.fold(PicoUsd(0), Ord::max)
     };
     let hold = inner
@@ -210,8 +210,13 @@ fn refuse(call: Call<'_>, failure: UpstreamFailure) -> Result<Response<GatewayBo
     }
 }
 
-/// Deployments that can be called, with their prices.
-fn candidates(model: &Model, caller: &Caller) -> Result<Vec<Candidate>> {
+/// Deployments that can be called, with their prices for this caller.
+fn candidates(
+    inner: &Inner,
+    request: &ChatRequest<'_>,
+    model: &Model,
+    caller: &Caller,
+) -> Result<Vec<Candidate>> {
     let mut found = Vec::with_capacity(2);
     let mut reason = Error::new(
         Kind::Upstream { status: 503 },
@@ -235,7 +240,7 @@ fn candidates(model: &Model, caller: &Caller) -> Result<Vec<Candidate>> {
             continue;
         }
         // A call without a price cannot be held to a budget.
-        let Some(price) = &deployment.price else {
+        let Some(price) = deployment.price(&inner.ledger) else {
             reason = Error::new(
                 Kind::Unprocessable,
                 format!(
@@ -248,9 +253,21 @@ fn candidates(model: &Model, caller: &Caller) -> Result<Vec<Candidate>> {
             );
             continue;
         };
+        let price = inner.ledger.customer_price(caller, &model.name, &price);
+        if !price.knows(request.tier) {
+            reason = Error::invalid_field(
+                "service_tier",
+                format!(
+                    "No price is known for the model \"{}\" in the service tier {}; leave \
+                     service_tier out.",
+                    model.name, request.tier
+                ),
+            );
+            continue;
+        }
         found.push(Candidate {
             deployment: Arc::clone(deployment),
-            price: Arc::clone(price),
+            price,
         });
     }
     if found.is_empty() {

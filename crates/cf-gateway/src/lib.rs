@@ -124,10 +124,11 @@ impl Gateway {
         self.0.catalogue.list(caller)
     }
 
-    /// The price of a public model for a tenant; `None` if it is unknown or has none.
+    /// The price of a public model at its first deployment for a tenant, without
+    /// margin; `None` if it is unknown or has none.
     pub fn price(&self, tenant: TenantId, model: &str) -> Option<Arc<PriceVersion>> {
         let model = self.0.catalogue.find(tenant, model)?;
         let deployment = model.deployments(tenant).next()?;
-        deployment.price.clone()
+        deployment.price(&self.0.ledger)
     }
 }

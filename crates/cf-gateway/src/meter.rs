@@ -138,7 +138,7 @@ impl Meter {
             ),
             None => Default::default(),
         };
-        if self.price.cost(&usage) > hold.granted() {
+        if self.price.bound(&usage) > hold.granted() {
             // The provider bills what it counted, so it is booked all the same.
             tracing::warn!(
                 provider,

@@ -148,12 +148,8 @@ impl Ledger {
                 None,
             ),
             (None, Some(price)) => {
-                let cost = price.cost(&report.usage);
-                (
-                    cost.convert(rate.rate),
-                    cost.convert(tenant_rate.rate),
-                    Some(price),
-                )
+                let charge = |rate| price.charge(&report.usage, rate);
+                (charge(rate.rate), charge(tenant_rate.rate), Some(price))
             }
             (None, None) => {
                 return Err(cf_base::Error::new(

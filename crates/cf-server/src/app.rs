@@ -44,6 +44,8 @@ pub struct Inner {
     pub hub: Hub,
     /// Budgets and prices.
     pub ledger: Ledger,
+    /// The way out.
+    pub http: HttpClient,
     /// The data path to providers.
     pub gateway: Gateway,
     /// Which host is whose.
@@ -113,7 +115,7 @@ impl App {
             random: random.clone(),
             deadlines: Deadlines::default(),
             ledger: ledger.clone(),
-            http,
+            http: http.clone(),
             sealer: sealer.clone(),
             db: db.clone(),
         })
@@ -144,6 +146,7 @@ impl App {
             engine,
             hub,
             ledger,
+            http,
             gateway,
             hosts,
             setup: RwLock::new(None),
@@ -172,7 +175,7 @@ impl App {
         let kept = self.engine.collections().get(collection).is_some_and(|c| {
             matches!(
                 c.name,
-                "tenants" | "provider_keys" | "models" | "exchange_rates"
+                "tenants" | "products" | "provider_keys" | "models" | "exchange_rates"
             )
         });
         if kept {

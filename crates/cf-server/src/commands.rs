@@ -1,6 +1,8 @@
 //! What each command of the program does.
 
-use std::path::Path;
+mod prices;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -50,6 +52,15 @@ pub enum Command {
     },
     /// Checks the books.
     LedgerVerify,
+    /// Shows what a new price list changes, and takes it.
+    PricesImport {
+        /// The file; none for the list that comes with the program.
+        file: Option<PathBuf>,
+        /// The day from which it holds; empty for today.
+        effective: String,
+        /// Taken without asking.
+        yes: bool,
+    },
     /// Brings the schema to this version.
     Migrate,
     /// Checks settings and data.
@@ -260,6 +271,11 @@ async fn run_on_data(command: Command, config: &Config) -> Result<ExitCode, Stri
         }
         Command::KeyCreate { user, name } => key_create(&desk, &user, name).await?,
         Command::BillingKeyCreate { name } => billing_key_create(&desk, name).await?,
+        Command::PricesImport {
+            file,
+            effective,
+            yes,
+        } => return prices::import(&desk, file.as_deref(), &effective, yes).await,
         Command::Serve | Command::LedgerVerify | Command::Doctor => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use cf_collections::Action;
 use cf_ledger::Booked;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::App;
+use crate::{App, exchange_rates};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
@@ -18,6 +18,9 @@ const RESETS: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the last use of keys is written down.
 const CLEANING: Duration = Duration::from_secs(30);
+
+/// How often exchange rates are fetched, and looked at whether they are too old.
+const RATES: Duration = Duration::from_secs(4 * 3600);
 
 /// Starts every job.
 pub fn start(app: &App) {
@@ -43,6 +46,15 @@ pub fn start(app: &App) {
     every(app, HEARTBEAT, "expire_holds", |app: App| async move {
         app.ledger.expire_holds(false).await?;
         Ok(())
+    });
+    every(app, RATES, "exchange_rates", |app: App| async move {
+        // Said also where fetching fails, and where rates are set by hand.
+        let fetched = match &app.config.exchange_rates_url {
+            Some(url) => exchange_rates::fetch(&app, url).await,
+            None => Ok(0),
+        };
+        exchange_rates::warn_of_old_ones(&app).await?;
+        fetched.map(drop)
     });
     app.tasks.spawn(heartbeat(app.clone()));
     every(app, CLEANING, "cleaning", |app: App| async move {

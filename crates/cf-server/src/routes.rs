@@ -4,9 +4,11 @@ mod auth;
 mod billing;
 mod chat;
 mod collections;
+mod exchange_rates;
 mod health;
 mod info;
 mod keys;
+mod prices;
 mod realtime;
 mod records;
 mod setup;
@@ -123,6 +125,9 @@ fn portal_api() -> Router<App> {
         .route("/api/users/{id}", get(users::view).patch(users::update))
         .route("/api/users/{id}/reset-budget", post(users::reset_budget))
         .route("/api/users/{id}/top-up", post(users::top_up))
+        .route("/api/exchange-rates/status", get(exchange_rates::status))
+        .route("/api/prices", get(prices::book))
+        .route("/api/prices/import", post(prices::import))
         .route("/api/usage", get(usage::list))
         .route("/api/usage/summary", get(usage::summary))
 }

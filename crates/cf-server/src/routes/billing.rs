@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use cf_base::{
-    Caller, Currency, Error, Kind, Money, Nanos, RequestId, Usage, UserId, parse_decimal_nanos,
+    Caller, Currency, Error, Kind, Money, Nanos, RequestId, ServiceTier, Usage, UserId,
+    parse_decimal_nanos,
 };
 use cf_ledger::{ExternalUsage, PriceVersion};
 use serde::Deserialize;
@@ -316,9 +317,11 @@ async fn find_user(app: &App, who: &Who) -> Result<UserId, Error> {
 }
 
 fn price(app: &App, caller: &Caller, model: &str) -> Option<Arc<PriceVersion>> {
-    app.gateway
+    let price = app
+        .gateway
         .price(caller.tenant_id, model)
-        .or_else(|| app.ledger.price_by_name(model))
+        .or_else(|| app.ledger.price_by_name(model))?;
+    Some(app.ledger.customer_price(caller, model, &price))
 }
 
 fn estimate(app: &App, request: &CheckRequest, caller: &Caller) -> Result<Nanos, Error> {
@@ -338,8 +341,7 @@ fn estimate(app: &App, request: &CheckRequest, caller: &Caller) -> Result<Nanos,
         .max_tokens
         .or(price.max_output_tokens)
         .unwrap_or(OUTPUT_TOKENS);
-    let worst = price
-        .prices
-        .worst_case(prompt.min(MAX_TOKENS), output.min(MAX_TOKENS));
+    let (prompt, output) = (prompt.min(MAX_TOKENS), output.min(MAX_TOKENS));
+    let worst = price.worst_case(prompt, output, ServiceTier::Standard);
     app.ledger.convert(worst, caller.currency)
 }

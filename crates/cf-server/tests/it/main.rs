@@ -5,9 +5,11 @@
 mod access;
 mod app;
 mod billing;
+mod exchange_rates;
 mod hosts;
 mod keys;
 mod money;
+mod prices;
 mod records;
 mod router;
 mod setup;

@@ -21,6 +21,8 @@ const CLEANING: Duration = Duration::from_secs(30);
 
 /// How often exchange rates are fetched, and looked at whether they are too old.
 const RATES: Duration = Duration::from_secs(4 * 3600);
+/// How often answers kept for repeats are looked through for old ones.
+const PRUNING: Duration = Duration::from_secs(600);
 
 /// Starts every job.
 pub fn start(app: &App) {
@@ -60,6 +62,9 @@ pub fn start(app: &App) {
     every(app, CLEANING, "cleaning", |app: App| async move {
         app.identity.flush_last_used().await?;
         Ok(())
+    });
+    every(app, PRUNING, "idempotency", |app: App| async move {
+        app.idempotency.prune(&app.db, &app.clock).await
     });
     app.tasks.spawn(publish_booked(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());

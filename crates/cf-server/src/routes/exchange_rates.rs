@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::error::BillingError;
-use crate::extract::Manager;
+use crate::manager::Manager;
 
 /// `GET /api/exchange-rates/status`
 pub async fn status(State(app): State<App>, manager: Manager) -> Result<Json<Value>, BillingError> {

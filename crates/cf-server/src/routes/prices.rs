@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::error::BillingError;
-use crate::extract::{Manager, read_body};
+use crate::extract::read_body;
+use crate::manager::Manager;
 
 /// Largest price list: ten times the one that comes with the program.
 const LIST_BODY: usize = 16 << 20;

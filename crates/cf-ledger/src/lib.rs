@@ -13,6 +13,7 @@ mod hold;
 mod prices;
 mod rates;
 mod rows;
+mod totals;
 mod usage;
 mod verify;
 mod writer;
@@ -29,11 +30,12 @@ pub use account::{
     Account, AccountKind, NewAccount, account, open_account, reset_budget, reset_due_budgets,
     set_limit, set_reset_date, top_up,
 };
-pub use external::{Check, ExternalUsage, Logged};
+pub use external::{Check, ExternalUsage, Logged, Reservation};
 pub use hold::{CallRecord, CallStatus, Hold, Receipt, Settled};
 pub use prices::{OwnPrices, PriceVersion, Prices, Tier};
 pub use rates::{Rate, Rates};
-pub use usage::{SummaryBy, SummaryFilter, SummaryRow};
+pub use totals::Totals;
+pub use usage::{SUMMARY_ROWS, SummaryBy, SummaryFilter, SummaryRow};
 pub use verify::Difference;
 
 use hold::HoldRow;
@@ -81,7 +83,6 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     db: Db,
     clock: Clock,
-    random: Random,
     node: String,
     queue: mpsc::Sender<Op>,
     rates: Rates,
@@ -103,7 +104,6 @@ impl Ledger {
             node: cf_base::Id::new(&random).to_string(),
             db: db.clone(),
             clock: clock.clone(),
-            random: random.clone(),
             queue,
             rates,
             book,

@@ -5,9 +5,12 @@
 mod access;
 mod app;
 mod billing;
+mod billing_keys;
 mod hosts;
+mod idempotency;
 mod keys;
 mod money;
+mod openapi;
 mod records;
 mod router;
 mod setup;

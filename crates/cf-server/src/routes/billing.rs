@@ -63,6 +63,14 @@ struct CheckRequest {
     /// Whether the amount is to be reserved until usage is logged with it, at most 15 minutes.
     #[serde(default)]
     reserve: bool,
+    /// Whether it counts towards the product's rate limit; `false` where no call follows.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    count: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Whether it may, and how the budget stands.
@@ -126,6 +134,9 @@ struct LogRequest {
     /// Tokens of the prompt that came from the provider's cache.
     #[serde(default)]
     cached_tokens: u64,
+    /// Tokens of the prompt that were written to the provider's cache (for 5 minutes).
+    #[serde(default)]
+    cache_write_tokens: u64,
     /// What it cost; without it the price book decides.
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 1_000_000)]
     cost: Option<Number>,
@@ -185,7 +196,7 @@ pub async fn check_budget(
     let content: Value = parse(&read_body(body, RECORD_BODY).await?)?;
     let request: CheckRequest = read(content.clone())?;
     if !request.reserve {
-        let checked = check(&app, &manager, &request, true).await;
+        let checked = check(&app, &manager, &request, request.count).await;
         return Ok(match checked {
             Ok((answer, _, _)) => decided(&answer).into_response(),
             Err(error) => refused(error)?.into_response(),
@@ -300,7 +311,11 @@ pub async fn log_usage(
         .as_deref()
         .map(|id| self::request_id(id, "reservation_id"))
         .transpose()?;
+    // Every token is in one class: the parts are not more than the whole.
     let cached = request.cached_tokens.min(request.prompt_tokens);
+    let written = request
+        .cache_write_tokens
+        .min(request.prompt_tokens - cached);
     let price = price(&app, &caller, &model);
     let user_id = caller.user_id;
     let logged = app
@@ -310,8 +325,9 @@ pub async fn log_usage(
             caller,
             model,
             usage: Usage {
-                input: request.prompt_tokens - cached,
+                input: request.prompt_tokens - cached - written,
                 cache_read: cached,
+                cache_write: written,
                 output: request.completion_tokens,
                 ..Usage::default()
             },
@@ -400,7 +416,7 @@ async fn reserve(
     if made == Reservation::Ended {
         reservation = once.rename_reservation(app).await?;
     }
-    let counted = made != Reservation::Open;
+    let counted = request.count && made != Reservation::Open;
     let (mut answer, caller, estimate) = match check(app, manager, &request, counted).await {
         Ok(checked) => checked,
         Err(error) => {

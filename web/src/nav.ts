@@ -9,6 +9,7 @@ import {
   IconLayoutDashboard,
   IconPackage,
   IconPlugConnected,
+  IconReceipt,
   IconUsers,
 } from '@tabler/icons-react';
 import type { Role } from './api/types';
@@ -21,6 +22,7 @@ type NavLabel =
   | 'providerKeys'
   | 'models'
   | 'keys'
+  | 'billingKeys'
   | 'usage'
   | 'exchangeRates'
   | 'audit'
@@ -46,6 +48,7 @@ export const NAV: NavItem[] = [
   { to: '/provider-keys', label: 'providerKeys', icon: IconPlugConnected, roles: ADMIN },
   { to: '/models', label: 'models', icon: IconCpu, roles: ADMIN },
   { to: '/keys', label: 'keys', icon: IconKey, roles: EVERYONE },
+  { to: '/billing-keys', label: 'billingKeys', icon: IconReceipt, roles: ADMIN },
   { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
   { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },

@@ -245,6 +245,14 @@ fn read(row: &Row) -> Result<BillingKey> {
     })
 }
 
+/// How many keys there are, revoked ones too.
+pub async fn count_billing_keys(db: &Db) -> Result<i64> {
+    let row = db
+        .query_opt("select count(*) from billing_keys", vec![])
+        .await?;
+    Ok(row.map_or(Ok(0), |row| row.at(0))?)
+}
+
 /// The newest keys first, those that work before those that were revoked.
 pub async fn list_billing_keys(db: &Db, limit: u32, offset: u64) -> Result<Vec<ListedBillingKey>> {
     let sql = format!("{SELECT} order by status, created desc, id limit $1 offset $2");

@@ -27,7 +27,7 @@ pub use api_keys::{ApiKey, Issued, MAX_GRACE, NewKey, move_to_tenant};
 pub use audit::{Actor, AuditEntry};
 pub use billing_keys::{
     BILLING_REQUESTS_PER_MINUTE, BillingKey, BillingScope, BillingScopes, ListedBillingKey,
-    MAX_BILLING_REQUESTS_PER_MINUTE, NewBillingKey, list_billing_keys,
+    MAX_BILLING_REQUESTS_PER_MINUTE, NewBillingKey, count_billing_keys, list_billing_keys,
 };
 pub use identity::{Identity, IdentityParams};
 pub use passwords::{

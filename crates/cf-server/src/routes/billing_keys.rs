@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use cf_base::{Error, Kind, TenantId};
 use cf_identity::{
     Actor, AuditEntry, BILLING_REQUESTS_PER_MINUTE, BillingScopes, ListedBillingKey, NewBillingKey,
-    list_billing_keys,
+    count_billing_keys, list_billing_keys,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -55,6 +55,8 @@ pub struct BillingKeyAnswer {
 pub struct BillingKeyPage {
     page: u32,
     per_page: u32,
+    total_items: i64,
+    total_pages: i64,
     /// Those that work first, then the newest.
     items: Vec<BillingKeyAnswer>,
 }
@@ -128,9 +130,12 @@ pub async fn list(
     let per_page = query.per_page.unwrap_or(PER_PAGE).clamp(1, PER_PAGE_MAX);
     let offset = u64::from(page - 1) * u64::from(per_page);
     let listed = list_billing_keys(&app.db, per_page, offset).await?;
+    let total_items = count_billing_keys(&app.db).await?;
     Ok(Json(BillingKeyPage {
         page,
         per_page,
+        total_items,
+        total_pages: (total_items + i64::from(per_page) - 1) / i64::from(per_page),
         items: listed.into_iter().map(BillingKeyAnswer::of).collect(),
     }))
 }

@@ -477,6 +477,7 @@ export const de: typeof en = {
     },
     tenantHint: 'Leer: für alle Mandanten.',
     rate: 'Anfragen pro Minute',
+    perMinute: 'Pro Minute',
     created: 'Angelegt',
     createdTitle: 'Abrechnungsschlüssel „{{name}}“',
     revokeText:

@@ -464,6 +464,7 @@ export const en = {
     },
     tenantHint: 'Empty: for all tenants.',
     rate: 'Requests per minute',
+    perMinute: 'Per minute',
     created: 'Created',
     createdTitle: 'Billing key “{{name}}”',
     revokeText: 'The program that uses the key “{{name}}” is refused at once. This cannot be undone.',

@@ -3,7 +3,7 @@ import { IconPlus } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useOptions } from '../../api/records';
-import { formatDateTime, formatNumber } from '../../lib/format';
+import { formatDate, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import { useConfirm } from '../../ui/confirm';
 import { type Column, DataTable } from '../../ui/DataTable';
@@ -93,7 +93,11 @@ function useColumns(): Column<BillingKey>[] {
         </Text>
       ),
     },
-    { key: 'key', header: t('field.key'), cell: (row) => <Code>{`cfb-…${row.last4}`}</Code> },
+    {
+      key: 'key',
+      header: t('field.key'),
+      cell: (row) => <Code style={{ whiteSpace: 'nowrap' }}>{`…${row.last4}`}</Code>,
+    },
     {
       key: 'scopes',
       header: t('billingKeys.scopes'),
@@ -114,14 +118,14 @@ function useColumns(): Column<BillingKey>[] {
     },
     {
       key: 'rate',
-      header: t('billingKeys.rate'),
+      header: t('billingKeys.perMinute'),
       align: 'right',
       cell: (row) => formatNumber(row.requests_per_minute, locale),
     },
     {
       key: 'created',
       header: t('billingKeys.created'),
-      cell: (row) => formatDateTime(row.created, locale),
+      cell: (row) => formatDate(row.created, locale),
     },
     {
       key: 'status',

@@ -1,4 +1,4 @@
-import { Badge, Button, Code, Group, Text } from '@mantine/core';
+import { Badge, Box, Button, Code, Group, Text } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -131,7 +131,13 @@ function useColumns(): Column<BillingKey>[] {
       key: 'status',
       header: t('field.status'),
       cell: (row) => (
-        <StatusBadge status={row.status} label={t(`keyStatus.${row.status}`, { defaultValue: row.status })} />
+        // In a full table the badge would give way first and be cut.
+        <Box w="max-content">
+          <StatusBadge
+            status={row.status}
+            label={t(`keyStatus.${row.status}`, { defaultValue: row.status })}
+          />
+        </Box>
       ),
     },
   ];

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use cf_base::{
-    Caller, Currency, Error, Kind, Money, Nanos, RequestId, ServiceTier, Usage, UserId,
+    Caller, Currency, Error, Extra, Kind, Money, Nanos, RequestId, ServiceTier, Usage, UserId,
     parse_decimal_nanos,
 };
 use cf_ledger::{ExternalUsage, PriceVersion};
@@ -63,6 +63,14 @@ struct LogRequest {
     completion_tokens: u64,
     #[serde(default)]
     cached_tokens: u64,
+    #[serde(default)]
+    cache_write_tokens: u64,
+    #[serde(default)]
+    cache_write_1h_tokens: u64,
+    #[serde(default)]
+    reasoning_tokens: u64,
+    #[serde(default)]
+    service_tier: String,
     cost: Option<Number>,
     currency: Option<String>,
     reservation_id: Option<String>,
@@ -138,6 +146,7 @@ pub async fn log_usage(
     )?;
     let model = request
         .model
+        .clone()
         .filter(|m| !m.is_empty() && m.len() <= 200)
         .ok_or_else(|| Error::invalid_field("model", "model is the name of the model used."))?;
     for (field, tokens) in [
@@ -152,7 +161,7 @@ pub async fn log_usage(
     }
     // What was used was used: a suspended user's last calls are booked too.
     let caller = find_any_status(&app, &request.who).await?;
-    let cached = request.cached_tokens.min(request.prompt_tokens);
+    let usage = usage(&request);
     let cost = match &request.cost {
         None => None,
         Some(cost) => Some(Money {
@@ -178,12 +187,7 @@ pub async fn log_usage(
             request_id: request_id.clone(),
             caller,
             model,
-            usage: Usage {
-                input: request.prompt_tokens - cached,
-                cache_read: cached,
-                output: request.completion_tokens,
-                ..Usage::default()
-            },
+            usage,
             cost,
             price,
             reservation,
@@ -205,6 +209,32 @@ pub async fn log_usage(
         StatusCode::CREATED
     };
     Ok((status, Json(answer)).into_response())
+}
+
+/// What was used, as OpenAI counts it: the parts are within the whole.
+fn usage(request: &LogRequest) -> Usage {
+    let mut input = request.prompt_tokens;
+    let mut part = |tokens: u64| {
+        let taken = tokens.min(input);
+        input -= taken;
+        taken
+    };
+    let cache_read = part(request.cached_tokens);
+    let cache_write = part(request.cache_write_tokens);
+    let cache_write_1h = part(request.cache_write_1h_tokens);
+    Usage {
+        input,
+        cache_read,
+        cache_write,
+        cache_write_1h,
+        output: request.completion_tokens,
+        reasoning: request.reasoning_tokens.min(request.completion_tokens),
+        extra: Extra {
+            tier: ServiceTier::served(&request.service_tier),
+            ..Extra::default()
+        },
+        ..Usage::default()
+    }
 }
 
 /// A refusal of the budget check, in its own shape.

@@ -277,6 +277,8 @@ export interface UsageSum {
 
 export interface UsageSummary {
   items: (UsageSum & { key: string; label: string })[];
+  /** Whether there are more groups than items; the total has them in it. */
+  truncated: boolean;
   total: UsageSum;
 }
 

@@ -9,8 +9,8 @@ import {
   IconLayoutDashboard,
   IconPackage,
   IconPlugConnected,
-  IconReceipt2,
   IconReceipt,
+  IconReceipt2,
   IconUsers,
 } from '@tabler/icons-react';
 import type { Role } from './api/types';

@@ -400,6 +400,7 @@ export const de: typeof en = {
     secretKeep: 'Leer lassen, um das bisherige zu behalten.',
     baseUrlDefault: 'Leer: {{url}}',
     tenantHint: 'Leer: für alle Mandanten.',
+    regionHint: 'Freiwillig. Eine Datenzone mit eigenen Preisen, zum Beispiel eu oder us.',
     allTenants: 'Alle Mandanten',
     unsupported: '{{label}} (noch nicht unterstützt)',
     demoHint: 'Antwortet ohne Anbieterkonto, zum Ausprobieren.',

@@ -389,6 +389,7 @@ export const en = {
     secretKeep: 'Leave empty to keep the current one.',
     baseUrlDefault: 'Empty: {{url}}',
     tenantHint: 'Empty: for all tenants.',
+    regionHint: 'Optional. A data zone with prices of its own, such as eu or us.',
     allTenants: 'All tenants',
     unsupported: '{{label}} (not supported yet)',
     demoHint: 'Answers without any provider account, for trying things out.',

@@ -33,6 +33,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0002_ledger.sql"),
         postgres: None,
     },
+    Migration {
+        version: 4,
+        name: "messages",
+        sql: include_str!("../../../migrations/0004_messages.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

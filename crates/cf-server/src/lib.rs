@@ -13,11 +13,14 @@ mod extract;
 mod hosts;
 mod idempotency;
 mod jobs;
+mod notices;
+mod outbox;
 mod provision;
 mod routes;
 mod serve;
 mod sign_ups;
 mod web;
+mod webhooks;
 mod wiring;
 
 pub use app::{App, Parts};

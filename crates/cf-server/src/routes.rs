@@ -2,11 +2,13 @@
 
 mod auth;
 mod billing;
+mod budgets;
 mod chat;
 mod collections;
 mod health;
 mod info;
 mod keys;
+mod messages;
 mod realtime;
 mod records;
 mod setup;
@@ -114,6 +116,10 @@ fn core_api() -> Router<App> {
         .route("/api/keys/{id}", delete(keys::revoke))
         .route("/api/keys/{id}/rotate", post(keys::rotate))
         .route("/api/providers", get(info::providers))
+        .route("/api/messages/status", get(messages::status))
+        .route("/api/messages/try-mail", post(messages::try_mail))
+        .route("/api/messages/{id}/resend", post(messages::resend))
+        .route("/api/webhooks/{id}/test", post(messages::test_webhook))
 }
 
 /// What portal and Billing API share.
@@ -123,6 +129,7 @@ fn portal_api() -> Router<App> {
         .route("/api/users/{id}", get(users::view).patch(users::update))
         .route("/api/users/{id}/reset-budget", post(users::reset_budget))
         .route("/api/users/{id}/top-up", post(users::top_up))
+        .route("/api/budgets", get(budgets::list))
         .route("/api/usage", get(usage::list))
         .route("/api/usage/summary", get(usage::summary))
 }

@@ -7,9 +7,11 @@ import {
   IconCpu,
   IconKey,
   IconLayoutDashboard,
+  IconMailForward,
   IconPackage,
   IconPlugConnected,
   IconUsers,
+  IconWebhook,
 } from '@tabler/icons-react';
 import type { Role } from './api/types';
 
@@ -24,6 +26,9 @@ type NavLabel =
   | 'usage'
   | 'exchangeRates'
   | 'audit'
+  | 'webhooks'
+  | 'outbox'
+  | 'notifications'
   | 'account'
   | 'firstSteps';
 export interface NavItem {
@@ -49,6 +54,9 @@ export const NAV: NavItem[] = [
   { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
   { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },
+  { to: '/webhooks', label: 'webhooks', icon: IconWebhook, roles: ADMIN },
+  { to: '/outbox', label: 'outbox', icon: IconMailForward, roles: ADMIN },
+  { to: '/notifications', label: 'notifications', roles: EVERYONE },
   { to: '/account', label: 'account', roles: EVERYONE },
   { to: '/first-steps', label: 'firstSteps', roles: ADMIN },
 ];

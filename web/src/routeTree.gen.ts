@@ -21,10 +21,13 @@ import { Route as AppExchangeRatesRouteImport } from './routes/_app/exchange-rat
 import { Route as AppFirstStepsRouteImport } from './routes/_app/first-steps'
 import { Route as AppKeysRouteImport } from './routes/_app/keys'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
+import { Route as AppNotificationsRouteImport } from './routes/_app/notifications'
+import { Route as AppOutboxRouteImport } from './routes/_app/outbox'
 import { Route as AppProductsRouteImport } from './routes/_app/products'
 import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
 import { Route as AppTenantsRouteImport } from './routes/_app/tenants'
 import { Route as AppUsageRouteImport } from './routes/_app/usage'
+import { Route as AppWebhooksRouteImport } from './routes/_app/webhooks'
 import { Route as AppUsersIndexRouteImport } from './routes/_app/users.index'
 import { Route as AppUsersIdRouteImport } from './routes/_app/users.$id'
 
@@ -87,6 +90,16 @@ const AppModelsRoute = AppModelsRouteImport.update({
   path: '/models',
   getParentRoute: () => AppRoute,
 } as any)
+const AppNotificationsRoute = AppNotificationsRouteImport.update({
+  id: '/notifications',
+  path: '/notifications',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppOutboxRoute = AppOutboxRouteImport.update({
+  id: '/outbox',
+  path: '/outbox',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppProductsRoute = AppProductsRouteImport.update({
   id: '/products',
   path: '/products',
@@ -105,6 +118,11 @@ const AppTenantsRoute = AppTenantsRouteImport.update({
 const AppUsageRoute = AppUsageRouteImport.update({
   id: '/usage',
   path: '/usage',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppWebhooksRoute = AppWebhooksRouteImport.update({
+  id: '/webhooks',
+  path: '/webhooks',
   getParentRoute: () => AppRoute,
 } as any)
 const AppUsersIndexRoute = AppUsersIndexRouteImport.update({
@@ -130,10 +148,13 @@ export interface FileRoutesByFullPath {
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
+  '/notifications': typeof AppNotificationsRoute
+  '/outbox': typeof AppOutboxRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
+  '/webhooks': typeof AppWebhooksRoute
   '/users/$id': typeof AppUsersIdRoute
   '/users/': typeof AppUsersIndexRoute
 }
@@ -148,10 +169,13 @@ export interface FileRoutesByTo {
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
+  '/notifications': typeof AppNotificationsRoute
+  '/outbox': typeof AppOutboxRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
+  '/webhooks': typeof AppWebhooksRoute
   '/': typeof AppIndexRoute
   '/users/$id': typeof AppUsersIdRoute
   '/users': typeof AppUsersIndexRoute
@@ -169,10 +193,13 @@ export interface FileRoutesById {
   '/_app/first-steps': typeof AppFirstStepsRoute
   '/_app/keys': typeof AppKeysRoute
   '/_app/models': typeof AppModelsRoute
+  '/_app/notifications': typeof AppNotificationsRoute
+  '/_app/outbox': typeof AppOutboxRoute
   '/_app/products': typeof AppProductsRoute
   '/_app/provider-keys': typeof AppProviderKeysRoute
   '/_app/tenants': typeof AppTenantsRoute
   '/_app/usage': typeof AppUsageRoute
+  '/_app/webhooks': typeof AppWebhooksRoute
   '/_app/': typeof AppIndexRoute
   '/_app/users/$id': typeof AppUsersIdRoute
   '/_app/users/': typeof AppUsersIndexRoute
@@ -191,10 +218,13 @@ export interface FileRouteTypes {
     | '/first-steps'
     | '/keys'
     | '/models'
+    | '/notifications'
+    | '/outbox'
     | '/products'
     | '/provider-keys'
     | '/tenants'
     | '/usage'
+    | '/webhooks'
     | '/users/$id'
     | '/users/'
   fileRoutesByTo: FileRoutesByTo
@@ -209,10 +239,13 @@ export interface FileRouteTypes {
     | '/first-steps'
     | '/keys'
     | '/models'
+    | '/notifications'
+    | '/outbox'
     | '/products'
     | '/provider-keys'
     | '/tenants'
     | '/usage'
+    | '/webhooks'
     | '/'
     | '/users/$id'
     | '/users'
@@ -229,10 +262,13 @@ export interface FileRouteTypes {
     | '/_app/first-steps'
     | '/_app/keys'
     | '/_app/models'
+    | '/_app/notifications'
+    | '/_app/outbox'
     | '/_app/products'
     | '/_app/provider-keys'
     | '/_app/tenants'
     | '/_app/usage'
+    | '/_app/webhooks'
     | '/_app/'
     | '/_app/users/$id'
     | '/_app/users/'
@@ -332,6 +368,20 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppModelsRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/notifications': {
+      id: '/_app/notifications'
+      path: '/notifications'
+      fullPath: '/notifications'
+      preLoaderRoute: typeof AppNotificationsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/outbox': {
+      id: '/_app/outbox'
+      path: '/outbox'
+      fullPath: '/outbox'
+      preLoaderRoute: typeof AppOutboxRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/products': {
       id: '/_app/products'
       path: '/products'
@@ -360,6 +410,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppUsageRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/webhooks': {
+      id: '/_app/webhooks'
+      path: '/webhooks'
+      fullPath: '/webhooks'
+      preLoaderRoute: typeof AppWebhooksRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/users/': {
       id: '/_app/users/'
       path: '/users'
@@ -384,10 +441,13 @@ interface AppRouteChildren {
   AppFirstStepsRoute: typeof AppFirstStepsRoute
   AppKeysRoute: typeof AppKeysRoute
   AppModelsRoute: typeof AppModelsRoute
+  AppNotificationsRoute: typeof AppNotificationsRoute
+  AppOutboxRoute: typeof AppOutboxRoute
   AppProductsRoute: typeof AppProductsRoute
   AppProviderKeysRoute: typeof AppProviderKeysRoute
   AppTenantsRoute: typeof AppTenantsRoute
   AppUsageRoute: typeof AppUsageRoute
+  AppWebhooksRoute: typeof AppWebhooksRoute
   AppIndexRoute: typeof AppIndexRoute
   AppUsersIdRoute: typeof AppUsersIdRoute
   AppUsersIndexRoute: typeof AppUsersIndexRoute
@@ -400,10 +460,13 @@ const AppRouteChildren: AppRouteChildren = {
   AppFirstStepsRoute: AppFirstStepsRoute,
   AppKeysRoute: AppKeysRoute,
   AppModelsRoute: AppModelsRoute,
+  AppNotificationsRoute: AppNotificationsRoute,
+  AppOutboxRoute: AppOutboxRoute,
   AppProductsRoute: AppProductsRoute,
   AppProviderKeysRoute: AppProviderKeysRoute,
   AppTenantsRoute: AppTenantsRoute,
   AppUsageRoute: AppUsageRoute,
+  AppWebhooksRoute: AppWebhooksRoute,
   AppIndexRoute: AppIndexRoute,
   AppUsersIdRoute: AppUsersIdRoute,
   AppUsersIndexRoute: AppUsersIndexRoute,

@@ -9,6 +9,7 @@ mod health;
 mod info;
 mod keys;
 mod messages;
+mod notifications;
 mod realtime;
 mod records;
 mod setup;
@@ -116,6 +117,7 @@ fn core_api() -> Router<App> {
         .route("/api/keys/{id}", delete(keys::revoke))
         .route("/api/keys/{id}/rotate", post(keys::rotate))
         .route("/api/providers", get(info::providers))
+        .route("/api/notifications/read", post(notifications::read_all))
         .route("/api/messages/status", get(messages::status))
         .route("/api/messages/try-mail", post(messages::try_mail))
         .route("/api/messages/{id}/resend", post(messages::resend))

@@ -11,6 +11,9 @@ const COLORS: Record<string, string> = {
   inactive: 'gray',
   cancelled: 'gray',
   expired: 'orange',
+  waiting: 'yellow',
+  sent: 'teal',
+  dead: 'red',
 };
 
 export function StatusBadge({ status, label }: { status: string; label: string }) {

@@ -21,6 +21,8 @@ const COLLECTION_LABELS: Record<string, NavItem['label'] | undefined> = {
   models: 'models',
   api_keys: 'keys',
   exchange_rates: 'exchangeRates',
+  webhooks: 'webhooks',
+  messages: 'outbox',
 };
 
 export function AuditPage() {

@@ -6,6 +6,7 @@ import { BudgetBar } from '../../ui/BudgetBar';
 import type { Column } from '../../ui/DataTable';
 import { Money } from '../../ui/Money';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { Forecast } from '../budgets/Forecast';
 
 export function useTenantColumns(): Column<TenantRecord>[] {
   const { t } = useTranslation();
@@ -44,7 +45,10 @@ export function useTenantColumns(): Column<TenantRecord>[] {
       header: t('field.budget'),
       cell: (row) =>
         row.budget_total > 0 ? (
-          <BudgetBar used={row.budget_used} total={row.budget_total} currency={row.currency} />
+          <>
+            <BudgetBar used={row.budget_used} total={row.budget_total} currency={row.currency} />
+            <Forecast collection="tenants" owner={row.id} />
+          </>
         ) : (
           <Text size="sm" c="dimmed">
             {t('common.noLimit')} (<Money value={row.budget_used ?? 0} currency={row.currency} />)

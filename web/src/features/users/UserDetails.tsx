@@ -17,6 +17,7 @@ import { ErrorNote } from '../../ui/ErrorNote';
 import { Money } from '../../ui/Money';
 import { PageHeader } from '../../ui/PageHeader';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { Forecast } from '../budgets/Forecast';
 import { LatestCalls } from '../dashboard/LatestCalls';
 import { useLiveUsage } from '../dashboard/live';
 import { KeyTable } from '../keys/KeyTable';
@@ -102,7 +103,10 @@ function Facts({ user }: { user: UserRecord }) {
         <Fact label={t('field.product')}>{user.expand?.product_id?.name ?? '–'}</Fact>
         <Fact label={t('field.budget')}>
           {user.budget_total > 0 ? (
-            <BudgetBar used={user.budget_used} total={user.budget_total} currency={user.budget_currency} />
+            <>
+              <BudgetBar used={user.budget_used} total={user.budget_total} currency={user.budget_currency} />
+              <Forecast collection="users" owner={user.id} />
+            </>
           ) : (
             t('budget.none')
           )}

@@ -5,6 +5,7 @@ import type { UserRecord } from '../../api/types';
 import { BudgetBar } from '../../ui/BudgetBar';
 import type { Column } from '../../ui/DataTable';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { Forecast } from '../budgets/Forecast';
 
 export function useUserColumns(onApprove: (user: UserRecord) => void): Column<UserRecord>[] {
   const { t } = useTranslation();
@@ -38,7 +39,10 @@ export function useUserColumns(onApprove: (user: UserRecord) => void): Column<Us
       sort: 'budget_used',
       cell: (row) =>
         row.budget_total > 0 ? (
-          <BudgetBar used={row.budget_used} total={row.budget_total} currency={row.budget_currency} />
+          <>
+            <BudgetBar used={row.budget_used} total={row.budget_total} currency={row.budget_currency} />
+            <Forecast collection="users" owner={row.id} />
+          </>
         ) : (
           '–'
         ),

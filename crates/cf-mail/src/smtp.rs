@@ -136,7 +136,9 @@ impl Mailer {
             .map_err(MailError::Permanent)?;
         match tokio::time::timeout(WHOLE, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if error.is_permanent() => Err(MailError::Permanent(sentence(&error))),
+            Ok(Err(error)) if error.is_permanent() && !is_about_sign_in(&error) => {
+                Err(MailError::Permanent(sentence(&error)))
+            }
             Ok(Err(error)) => Err(MailError::Temporary(sentence(&error))),
             Err(_) => Err(MailError::Temporary(format!(
                 "the mail server did not finish within {} s",
@@ -197,6 +199,13 @@ fn parameters(settings: &SmtpSettings) -> Result<TlsParameters, String> {
     builder
         .build()
         .map_err(|e| format!("the connection to the mail server cannot be set up: {e}"))
+}
+
+/// A wrong password is the settings' fault and not the mail's: once they are
+/// mended, the mail can go (RFC 4954).
+fn is_about_sign_in(error: &lettre::transport::smtp::Error) -> bool {
+    let code = error.status().map(u16::from);
+    matches!(code, Some(530 | 534 | 535 | 538))
 }
 
 /// The server's answer or the cause. It never holds what was sent: user,

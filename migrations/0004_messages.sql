@@ -29,6 +29,7 @@ create table messages (
 );
 create index messages_due on messages (next_try) where state = 'waiting';
 create index messages_created on messages (created);
+create index messages_state on messages (state, updated);
 create index messages_webhook on messages (webhook_id, created) where webhook_id <> '';
 
 create table webhooks (
@@ -59,6 +60,7 @@ create table budget_notices (
 
 -- What a notification is about, for clients that write it in their own words.
 alter table notifications add column data text not null default '{}';
+create index notifications_created on notifications (created);
 -- Thresholds in percent as a JSON list; null: as the settings say.
 alter table tenants add column budget_notices text not null default 'null';
 -- Language of mails; empty: the tenant's.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cf_base::{Clock, Currency, Id, Kind, Nanos, Random, Timestamp};
 use cf_db::{Db, Tx};
 
-use crate::notices::rearm_at;
+use crate::notices::{move_period, rearm_at};
 
 /// Whose account it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -202,6 +202,7 @@ pub async fn top_up(
 
 /// Sets when the period ends; empty for never.
 pub async fn set_reset_date(tx: &mut Tx, owner: Id, date: &str) -> cf_base::Result<()> {
+    move_period(tx, owner, date).await?;
     tx.execute(
         "update ledger_accounts set reset_date = $1 where owner_id = $2",
         vec![date.into(), owner.into()],

@@ -67,16 +67,20 @@ impl Budget {
 
     /// What tells this period from others.
     fn period(&self) -> &str {
-        match self.account.reset_date.as_str() {
-            "" => "open",
-            date => date,
-        }
+        period_of(&self.account.reset_date)
     }
 
     /// Those of `thresholds` that are reached.
     fn reached<'a>(&self, thresholds: &'a [i64]) -> impl Iterator<Item = i64> + use<'a> {
         let percent = self.percent().unwrap_or(-1);
         thresholds.iter().copied().filter(move |t| *t <= percent)
+    }
+}
+
+fn period_of(reset_date: &str) -> &str {
+    match reset_date {
+        "" => "open",
+        date => date,
     }
 }
 
@@ -218,6 +222,30 @@ pub(crate) async fn rearm_at(
     limit: Option<Nanos>,
 ) -> cf_base::Result<()> {
     rearm(tx, owner, ONLY, percent_used(posted, limit).unwrap_or(-1)).await
+}
+
+/// Another end makes no other period: what was noticed stays noticed.
+pub(crate) async fn move_period(tx: &mut Tx, owner: Id, date: &str) -> cf_base::Result<()> {
+    let sql = format!(
+        "select reset_date from ledger_accounts where owner_id = $1{}",
+        tx.for_update()
+    );
+    let Some(row) = tx.query_opt(&sql, vec![owner.into()]).await? else {
+        return Ok(());
+    };
+    let old: String = row.at(0)?;
+    let of = "where owner_id = $1 and window_name = $2";
+    tx.execute(
+        &format!("delete from budget_notices {of} and period <> $3"),
+        vec![owner.into(), ONLY.into(), period_of(&old).into()],
+    )
+    .await?;
+    tx.execute(
+        &format!("update budget_notices set period = $3 {of}"),
+        vec![owner.into(), ONLY.into(), period_of(date).into()],
+    )
+    .await?;
+    Ok(())
 }
 
 /// `$1, $2, …`

@@ -217,8 +217,8 @@ fn sentence(error: &lettre::transport::smtp::Error) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(ANSWER)
         .collect();
-    if let Some(code) = error.status() {
-        text = format!("the mail server answered {code}: {text}");
+    if error.status().is_some() {
+        text.insert_str(0, "the mail server answered: ");
     }
     text
 }

@@ -18,7 +18,7 @@ const COLORS: Record<string, string> = {
 
 export function StatusBadge({ status, label }: { status: string; label: string }) {
   return (
-    <Badge variant="dot" color={COLORS[status] ?? 'gray'} tt="none" fw={600}>
+    <Badge miw="max-content" variant="dot" color={COLORS[status] ?? 'gray'} tt="none" fw={600}>
       {label}
     </Badge>
   );

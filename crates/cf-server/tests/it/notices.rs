@@ -124,6 +124,13 @@ async fn a_reset_and_a_higher_limit_let_a_threshold_count_anew() {
         let alice = test.user("alice").await;
         spend(&test, &alice, 9.0).await;
         until_entries(&test, &alice, 1).await;
+        // Another end of the period is no other period.
+        let later = json!({"budget_reset_date": "2026-03-01 00:00:00.000Z"});
+        let root = &test.root;
+        root.change("users", &alice.id, &later).await.expect(200);
+        spend(&test, &alice, 0.1).await;
+        a_while().await;
+        assert_eq!(entries(&alice).await.len(), 1);
         let path = format!("/api/users/{}/reset-budget", alice.id);
         test.program().post(&path, &json!({})).await.expect(200);
         spend(&test, &alice, 9.0).await;

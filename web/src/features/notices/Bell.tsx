@@ -15,7 +15,7 @@ export function Bell() {
         to="/notifications"
         variant="subtle"
         color="gray"
-        size="lg"
+        size="md"
         aria-label={unread > 0 ? t('notices.bellUnread', { count: unread }) : t('notices.title')}
       >
         <IconBell size={20} aria-hidden />

@@ -35,7 +35,7 @@ export function NotificationsPage() {
       key: 'text',
       header: t('notices.notice'),
       cell: (row) => {
-        const { title, body } = noticeText(row, t, locale);
+        const { title, body } = noticeText(row, session.id, t, locale);
         return (
           <Stack gap={0}>
             <Text size="sm" fw={row.read ? undefined : 700}>

@@ -39,23 +39,25 @@ describe('noticeText', () => {
   });
 
   it('is in the language of the page, not of the mail', () => {
-    const german = noticeText(notice, i18next.getFixedT('de'), 'de');
+    const german = noticeText(notice, 'max', i18next.getFixedT('de'), 'de');
     expect(german.title).toBe('Ihr Budget ist zu 80 % verbraucht');
     expect(german.body).toContain('24.01.2026');
-    const english = noticeText(notice, i18next.getFixedT('en'), 'en-GB');
+    const english = noticeText(notice, 'max', i18next.getFixedT('en'), 'en-GB');
     expect(english.title).toBe('Your budget is 80% used');
   });
 
   it('names whose budget it is where it is not the reader’s', () => {
     const data = { ...notice.data, owner: 'tenant', owner_id: 'acme', name: 'Acme', percent: 100 } as const;
-    const { title, body } = noticeText({ ...notice, data }, i18next.getFixedT('en'), 'en-GB');
+    const { title, body } = noticeText({ ...notice, data }, 'max', i18next.getFixedT('en'), 'en-GB');
     expect(title).toBe('The budget of Acme is used up');
+    const read = noticeText(notice, 'an administrator', i18next.getFixedT('de'), 'de');
+    expect(read.title).toBe('Das Budget von Max ist zu 80 % verbraucht');
     // What is used up has no forecast.
     expect(body).not.toContain('At this pace');
   });
 
   it('leaves what it does not know as it came', () => {
-    const other = noticeText({ ...notice, kind: 'news' }, i18next.getFixedT('de'), 'de');
+    const other = noticeText({ ...notice, kind: 'news' }, 'max', i18next.getFixedT('de'), 'de');
     expect(other.title).toBe('as the server wrote it');
   });
 });

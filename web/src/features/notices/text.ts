@@ -2,8 +2,8 @@ import type { TFunction } from 'i18next';
 import type { NotificationRecord } from '../../api/types';
 import { formatDate, formatMoney } from '../../lib/format';
 
-/** What a notification says, in the reader's language where it is of a known kind. */
-export function noticeText(record: NotificationRecord, t: TFunction, locale: string) {
+/** What a notification says, in the reader's language where it is of a known kind. Whose budget it is depends on who reads it. */
+export function noticeText(record: NotificationRecord, reader: string, t: TFunction, locale: string) {
   const data = record.data;
   if (record.kind !== 'budget_notice' || typeof data?.percent !== 'number')
     return { title: record.title, body: record.body };
@@ -13,8 +13,7 @@ export function noticeText(record: NotificationRecord, t: TFunction, locale: str
     used: formatMoney(data.used, data.currency, locale),
     total: formatMoney(data.limit, data.currency, locale),
   };
-  // The owner's own notice, or one of a tenant or of somebody else.
-  const whose = data.owner === 'tenant' || data.owner_id !== record.user_id ? 'Of' : 'Own';
+  const whose = data.owner_id === reader ? 'Own' : 'Of';
   const title =
     data.percent >= 100 ? t(`notices.usedUp${whose}`, amounts) : t(`notices.percent${whose}`, amounts);
   const body = [t('budget.of', amounts)];

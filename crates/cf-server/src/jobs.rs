@@ -7,7 +7,8 @@ use cf_collections::Action;
 use cf_ledger::Booked;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::{App, notices, outbox};
+use crate::outbox::{self, Channel};
+use crate::{App, notices};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
@@ -60,7 +61,9 @@ pub fn start(app: &App) {
     every(app, SWEEP, "notices_sweep", |app: App| async move {
         notices::look_at_all(&app).await
     });
-    app.tasks.spawn(outbox::run(app.clone()));
+    for channel in [Channel::Mail, Channel::Webhook] {
+        app.tasks.spawn(outbox::run(app.clone(), channel));
+    }
     app.tasks.spawn(publish_booked(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());
     app.tasks.spawn(async move {

@@ -14,7 +14,7 @@ use cf_mail::{Content, Letter};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-pub use deliver::{Failure, run};
+pub use deliver::{Channel, Failure, run};
 
 /// Messages that may wait at a time; past that new ones are dropped, aloud.
 const WAITING: i64 = 10_000;
@@ -91,7 +91,7 @@ pub struct Outbox {
     clock: Clock,
     random: Random,
     sealer: Sealer,
-    /// Wakes the job that sends.
+    /// Wakes the jobs that send; one that is busy looks again by itself.
     wake: Arc<Notify>,
 }
 
@@ -214,7 +214,7 @@ impl Outbox {
         )
         .await?;
         let wake = Arc::clone(&self.wake);
-        tx.after_commit(move || wake.notify_one());
+        tx.after_commit(move || wake.notify_waiters());
         Ok(Some(id))
     }
 
@@ -253,7 +253,7 @@ impl Outbox {
         )
         .await?;
         let wake = Arc::clone(&self.wake);
-        tx.after_commit(move || wake.notify_one());
+        tx.after_commit(move || wake.notify_waiters());
         Ok(())
     }
 

@@ -53,11 +53,34 @@ impl From<MailError> for Failure {
     }
 }
 
+/// What is sent. Each has a loop of its own: a mail server that does not answer
+/// holds up no webhook.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Mails.
+    Mail,
+    /// Webhook deliveries.
+    Webhook,
+}
+
+impl Channel {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
 /// Sends what is due until the server stops.
-pub async fn run(app: App) {
+pub async fn run(app: App, channel: Channel) {
+    if channel == Channel::Mail && app.mailer.is_none() {
+        // Mails wait for a mail server, or for a node that has one.
+        return;
+    }
     let mut failing = false;
     while !app.stopping.is_cancelled() {
-        match batch(&app).await {
+        match batch(&app, channel).await {
             Ok(0) => {
                 failing = false;
                 tokio::select! {
@@ -82,9 +105,9 @@ pub async fn run(app: App) {
 }
 
 /// Claims and sends one batch; returns how many messages it was.
-async fn batch(app: &App) -> cf_base::Result<usize> {
+async fn batch(app: &App, channel: Channel) -> cf_base::Result<usize> {
     let lease = Id::new(&app.random).to_string();
-    let claimed = claim(app, &lease).await?;
+    let claimed = claim(app, channel, &lease).await?;
     let count = claimed.len();
     let sent = claimed.into_iter().map(|message| async {
         let outcome = send(app, &message).await;
@@ -96,16 +119,12 @@ async fn batch(app: &App) -> cf_base::Result<usize> {
     Ok(count)
 }
 
-async fn claim(app: &App, lease: &str) -> cf_base::Result<Vec<Claimed>> {
+async fn claim(app: &App, channel: Channel, lease: &str) -> cf_base::Result<Vec<Claimed>> {
     let now = app.clock.now();
-    // Without a mail server mails wait for one.
-    let kinds = match app.mailer {
-        Some(_) => "('mail', 'webhook')",
-        None => "('webhook')",
-    };
     let due = format!(
         "from messages where state = 'waiting' and next_try <= $1 and leased_until <= $2 \
-         and (expires = '' or expires > $1) and kind in {kinds}"
+         and (expires = '' or expires > $1) and kind = '{}'",
+        channel.as_str()
     );
     let params: Vec<Value> = vec![now.to_date_text().to_string().into(), now.into()];
     // A read first: most of the time nothing is due, and nothing need be written.

@@ -10,6 +10,8 @@ import {
   IconMailForward,
   IconPackage,
   IconPlugConnected,
+  IconReceipt,
+  IconReceipt2,
   IconUsers,
   IconWebhook,
 } from '@tabler/icons-react';
@@ -23,7 +25,9 @@ type NavLabel =
   | 'providerKeys'
   | 'models'
   | 'keys'
+  | 'billingKeys'
   | 'usage'
+  | 'priceBook'
   | 'exchangeRates'
   | 'audit'
   | 'webhooks'
@@ -51,7 +55,9 @@ export const NAV: NavItem[] = [
   { to: '/provider-keys', label: 'providerKeys', icon: IconPlugConnected, roles: ADMIN },
   { to: '/models', label: 'models', icon: IconCpu, roles: ADMIN },
   { to: '/keys', label: 'keys', icon: IconKey, roles: EVERYONE },
+  { to: '/billing-keys', label: 'billingKeys', icon: IconReceipt, roles: ADMIN },
   { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
+  { to: '/prices', label: 'priceBook', icon: IconReceipt2, roles: ADMIN },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
   { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },
   { to: '/webhooks', label: 'webhooks', icon: IconWebhook, roles: ADMIN },

@@ -17,12 +17,14 @@ import { Route as SetupRouteImport } from './routes/setup'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
 import { Route as AppAccountRouteImport } from './routes/_app/account'
 import { Route as AppAuditRouteImport } from './routes/_app/audit'
+import { Route as AppBillingKeysRouteImport } from './routes/_app/billing-keys'
 import { Route as AppExchangeRatesRouteImport } from './routes/_app/exchange-rates'
 import { Route as AppFirstStepsRouteImport } from './routes/_app/first-steps'
 import { Route as AppKeysRouteImport } from './routes/_app/keys'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
 import { Route as AppNotificationsRouteImport } from './routes/_app/notifications'
 import { Route as AppOutboxRouteImport } from './routes/_app/outbox'
+import { Route as AppPricesRouteImport } from './routes/_app/prices'
 import { Route as AppProductsRouteImport } from './routes/_app/products'
 import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
 import { Route as AppTenantsRouteImport } from './routes/_app/tenants'
@@ -70,6 +72,11 @@ const AppAuditRoute = AppAuditRouteImport.update({
   path: '/audit',
   getParentRoute: () => AppRoute,
 } as any)
+const AppBillingKeysRoute = AppBillingKeysRouteImport.update({
+  id: '/billing-keys',
+  path: '/billing-keys',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppExchangeRatesRoute = AppExchangeRatesRouteImport.update({
   id: '/exchange-rates',
   path: '/exchange-rates',
@@ -98,6 +105,11 @@ const AppNotificationsRoute = AppNotificationsRouteImport.update({
 const AppOutboxRoute = AppOutboxRouteImport.update({
   id: '/outbox',
   path: '/outbox',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppPricesRoute = AppPricesRouteImport.update({
+  id: '/prices',
+  path: '/prices',
   getParentRoute: () => AppRoute,
 } as any)
 const AppProductsRoute = AppProductsRouteImport.update({
@@ -144,12 +156,14 @@ export interface FileRoutesByFullPath {
   '/setup': typeof SetupRoute
   '/account': typeof AppAccountRoute
   '/audit': typeof AppAuditRoute
+  '/billing-keys': typeof AppBillingKeysRoute
   '/exchange-rates': typeof AppExchangeRatesRoute
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
   '/notifications': typeof AppNotificationsRoute
   '/outbox': typeof AppOutboxRoute
+  '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/tenants': typeof AppTenantsRoute
@@ -165,12 +179,14 @@ export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
   '/account': typeof AppAccountRoute
   '/audit': typeof AppAuditRoute
+  '/billing-keys': typeof AppBillingKeysRoute
   '/exchange-rates': typeof AppExchangeRatesRoute
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
   '/notifications': typeof AppNotificationsRoute
   '/outbox': typeof AppOutboxRoute
+  '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/tenants': typeof AppTenantsRoute
@@ -189,12 +205,14 @@ export interface FileRoutesById {
   '/setup': typeof SetupRoute
   '/_app/account': typeof AppAccountRoute
   '/_app/audit': typeof AppAuditRoute
+  '/_app/billing-keys': typeof AppBillingKeysRoute
   '/_app/exchange-rates': typeof AppExchangeRatesRoute
   '/_app/first-steps': typeof AppFirstStepsRoute
   '/_app/keys': typeof AppKeysRoute
   '/_app/models': typeof AppModelsRoute
   '/_app/notifications': typeof AppNotificationsRoute
   '/_app/outbox': typeof AppOutboxRoute
+  '/_app/prices': typeof AppPricesRoute
   '/_app/products': typeof AppProductsRoute
   '/_app/provider-keys': typeof AppProviderKeysRoute
   '/_app/tenants': typeof AppTenantsRoute
@@ -214,12 +232,14 @@ export interface FileRouteTypes {
     | '/setup'
     | '/account'
     | '/audit'
+    | '/billing-keys'
     | '/exchange-rates'
     | '/first-steps'
     | '/keys'
     | '/models'
     | '/notifications'
     | '/outbox'
+    | '/prices'
     | '/products'
     | '/provider-keys'
     | '/tenants'
@@ -235,12 +255,14 @@ export interface FileRouteTypes {
     | '/setup'
     | '/account'
     | '/audit'
+    | '/billing-keys'
     | '/exchange-rates'
     | '/first-steps'
     | '/keys'
     | '/models'
     | '/notifications'
     | '/outbox'
+    | '/prices'
     | '/products'
     | '/provider-keys'
     | '/tenants'
@@ -258,12 +280,14 @@ export interface FileRouteTypes {
     | '/setup'
     | '/_app/account'
     | '/_app/audit'
+    | '/_app/billing-keys'
     | '/_app/exchange-rates'
     | '/_app/first-steps'
     | '/_app/keys'
     | '/_app/models'
     | '/_app/notifications'
     | '/_app/outbox'
+    | '/_app/prices'
     | '/_app/products'
     | '/_app/provider-keys'
     | '/_app/tenants'
@@ -340,6 +364,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppAuditRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/billing-keys': {
+      id: '/_app/billing-keys'
+      path: '/billing-keys'
+      fullPath: '/billing-keys'
+      preLoaderRoute: typeof AppBillingKeysRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/exchange-rates': {
       id: '/_app/exchange-rates'
       path: '/exchange-rates'
@@ -380,6 +411,13 @@ declare module '@tanstack/react-router' {
       path: '/outbox'
       fullPath: '/outbox'
       preLoaderRoute: typeof AppOutboxRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/prices': {
+      id: '/_app/prices'
+      path: '/prices'
+      fullPath: '/prices'
+      preLoaderRoute: typeof AppPricesRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/products': {
@@ -437,12 +475,14 @@ declare module '@tanstack/react-router' {
 interface AppRouteChildren {
   AppAccountRoute: typeof AppAccountRoute
   AppAuditRoute: typeof AppAuditRoute
+  AppBillingKeysRoute: typeof AppBillingKeysRoute
   AppExchangeRatesRoute: typeof AppExchangeRatesRoute
   AppFirstStepsRoute: typeof AppFirstStepsRoute
   AppKeysRoute: typeof AppKeysRoute
   AppModelsRoute: typeof AppModelsRoute
   AppNotificationsRoute: typeof AppNotificationsRoute
   AppOutboxRoute: typeof AppOutboxRoute
+  AppPricesRoute: typeof AppPricesRoute
   AppProductsRoute: typeof AppProductsRoute
   AppProviderKeysRoute: typeof AppProviderKeysRoute
   AppTenantsRoute: typeof AppTenantsRoute
@@ -456,12 +496,14 @@ interface AppRouteChildren {
 const AppRouteChildren: AppRouteChildren = {
   AppAccountRoute: AppAccountRoute,
   AppAuditRoute: AppAuditRoute,
+  AppBillingKeysRoute: AppBillingKeysRoute,
   AppExchangeRatesRoute: AppExchangeRatesRoute,
   AppFirstStepsRoute: AppFirstStepsRoute,
   AppKeysRoute: AppKeysRoute,
   AppModelsRoute: AppModelsRoute,
   AppNotificationsRoute: AppNotificationsRoute,
   AppOutboxRoute: AppOutboxRoute,
+  AppPricesRoute: AppPricesRoute,
   AppProductsRoute: AppProductsRoute,
   AppProviderKeysRoute: AppProviderKeysRoute,
   AppTenantsRoute: AppTenantsRoute,

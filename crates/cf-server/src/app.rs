@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hosts::Hosts;
+use crate::idempotency::Idempotency;
 use crate::notices::Touched;
 use crate::outbox::Outbox;
+use crate::request_limits::RequestLimits;
 use crate::sign_ups::SignUps;
 use crate::wiring::Wiring;
 use crate::{Config, jobs};
@@ -47,10 +49,10 @@ pub struct Inner {
     pub hub: Hub,
     /// Budgets and prices.
     pub ledger: Ledger,
+    /// The way out.
+    pub http: HttpClient,
     /// The data path to providers.
     pub gateway: Gateway,
-    /// The guarded way out, for webhooks.
-    pub http: HttpClient,
     /// Opens the secrets of webhooks.
     pub sealer: Sealer,
     /// Mails and webhook deliveries on their way.
@@ -63,6 +65,10 @@ pub struct Inner {
     pub hosts: Hosts,
     /// The one-time set-up link, while there is no administrator.
     pub setup: RwLock<Option<SetupToken>>,
+    /// Answers to money writes, by `Idempotency-Key`.
+    pub idempotency: Idempotency,
+    /// How often billing keys are used, and wrong ones tried.
+    pub request_limits: RequestLimits,
     /// How often strangers sign up.
     pub sign_ups: SignUps,
     /// Background work, waited for when the server stops.
@@ -112,6 +118,7 @@ impl App {
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let sealer = Sealer::new(&master);
+        let idempotency = Idempotency::new(&master);
         let identity = Identity::new(
             db.clone(),
             clock.clone(),
@@ -129,6 +136,8 @@ impl App {
             http: http.clone(),
             sealer: sealer.clone(),
             db: db.clone(),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
         })
         .await?;
         let hosts = Hosts::load(&config.base_domain, &db).await?;
@@ -151,7 +160,6 @@ impl App {
         let outbox = Outbox::new(clock.clone(), random.clone(), sealer.clone());
         let app = Self(Arc::new(Inner {
             mailer: config.mailer.clone(),
-            http,
             sealer,
             outbox,
             touched: Touched::default(),
@@ -163,9 +171,12 @@ impl App {
             engine,
             hub,
             ledger,
+            http,
             gateway,
             hosts,
             setup: RwLock::new(None),
+            idempotency,
+            request_limits: RequestLimits::default(),
             sign_ups: SignUps::default(),
             tasks,
             stopping,
@@ -191,7 +202,7 @@ impl App {
         let kept = self.engine.collections().get(collection).is_some_and(|c| {
             matches!(
                 c.name,
-                "tenants" | "provider_keys" | "models" | "exchange_rates"
+                "tenants" | "products" | "provider_keys" | "models" | "exchange_rates"
             )
         });
         if kept {

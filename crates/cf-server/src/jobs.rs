@@ -1,6 +1,7 @@
 //! Background work: changes made elsewhere, budgets whose period ended,
 //! reservations that nobody ended, realtime events of booked calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cf_collections::Action;
@@ -8,7 +9,7 @@ use cf_ledger::Booked;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::outbox::{self, Channel};
-use crate::{App, notices};
+use crate::{App, exchange_rates, notices};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
@@ -22,6 +23,11 @@ const TOUCHED: Duration = Duration::from_secs(2);
 const SWEEP: Duration = Duration::from_secs(120);
 /// How often the last use of keys is written down.
 const CLEANING: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether exchange rates are to be fetched or are too old.
+const RATES: Duration = Duration::from_secs(15 * 60);
+/// How often answers kept for repeats are looked through for old ones.
+const PRUNING: Duration = Duration::from_secs(600);
 
 /// Starts every job.
 pub fn start(app: &App) {
@@ -48,6 +54,11 @@ pub fn start(app: &App) {
         app.ledger.expire_holds(false).await?;
         Ok(())
     });
+    let rates = Arc::new(exchange_rates::Times::default());
+    every(app, RATES, "exchange_rates", move |app: App| {
+        let times = Arc::clone(&rates);
+        async move { exchange_rates::look(&app, &times).await }
+    });
     app.tasks.spawn(heartbeat(app.clone()));
     every(app, CLEANING, "cleaning", |app: App| async move {
         app.identity.flush_last_used().await?;
@@ -64,6 +75,9 @@ pub fn start(app: &App) {
     for channel in [Channel::Mail, Channel::Webhook] {
         app.tasks.spawn(outbox::run(app.clone(), channel));
     }
+    every(app, PRUNING, "idempotency", |app: App| async move {
+        app.idempotency.prune(&app.db, &app.clock).await
+    });
     app.tasks.spawn(publish_booked(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());
     app.tasks.spawn(async move {

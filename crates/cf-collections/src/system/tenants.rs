@@ -44,6 +44,9 @@ pub(super) fn collection() -> Collection {
             Field::json("budget_notices", JsonShape::Any, 1_000),
             Field::text("chat", 500).or("builtin"),
             Field::json("regions", JsonShape::Texts, 10_000),
+            Field::json("prices", JsonShape::Objects, 500_000)
+                .seen_by(Level::Admin)
+                .set_by(Level::Admin),
             Field::created(),
             Field::updated(),
         ],

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::error::BillingError;
-use crate::extract::Manager;
+use crate::manager::Manager;
 use crate::notices;
 
 /// Owners that can be asked for at a time.

@@ -5,11 +5,16 @@
 mod access;
 mod app;
 mod billing;
+mod billing_keys;
+mod exchange_rates;
 mod hosts;
+mod idempotency;
 mod keys;
 mod money;
 mod notices;
+mod openapi;
 mod outbox;
+mod prices;
 mod records;
 mod router;
 mod setup;

@@ -20,9 +20,11 @@ const COLLECTION_LABELS: Record<string, NavItem['label'] | undefined> = {
   provider_keys: 'providerKeys',
   models: 'models',
   api_keys: 'keys',
+  billing_keys: 'billingKeys',
   exchange_rates: 'exchangeRates',
   webhooks: 'webhooks',
   messages: 'outbox',
+  price_lists: 'priceBook',
 };
 
 export function AuditPage() {

@@ -10,6 +10,8 @@ import { AmountInput } from '../../ui/AmountInput';
 import { CurrencySelect } from '../../ui/CurrencySelect';
 import { FormDialog } from '../../ui/FormDialog';
 import { notifyDone } from '../../ui/notify';
+import { fromRows, toRows } from '../prices/list';
+import { PriceListEditor } from '../prices/PriceListEditor';
 
 const TYPES = ['internal', 'customer', 'demo'] as const;
 const STATUSES = ['active', 'suspended', 'archived'] as const;
@@ -44,6 +46,7 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       regions: record?.regions ?? [],
       notices: noticesOf(record),
       percents: (record?.budget_notices ?? DEFAULT_PERCENTS).map(String),
+      prices: toRows(record?.prices),
     },
     validate: {
       name: required(t),
@@ -61,7 +64,7 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       onSubmit={async ({ notices, percents, ...values }) => {
         const own = [...new Set(percents.map(Number))].sort((a, b) => a - b);
         const budget_notices = notices === 'default' ? null : notices === 'off' ? [] : own;
-        const body = { ...values, budget_notices };
+        const body = { ...values, budget_notices, prices: fromRows(values.prices) };
         await save.mutateAsync({ id: record?.id, body });
         notifyDone(t('common.saved'));
         onClose();
@@ -140,6 +143,12 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
         description={t('tenants.regionsHint')}
         maxTags={50}
         {...form.getInputProps('regions')}
+      />
+      <PriceListEditor
+        hint={t('priceList.tenantHint')}
+        value={form.values.prices}
+        onChange={(rows) => form.setFieldValue('prices', rows)}
+        error={form.errors.prices}
       />
       <Group>
         <Switch

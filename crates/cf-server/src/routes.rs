@@ -124,11 +124,7 @@ fn core_api() -> Router<App> {
             get(realtime::connect).post(realtime::subscribe),
         )
         .merge(keys_api())
-        .route("/api/notifications/read", post(notifications::read_all))
-        .route("/api/messages/status", get(messages::status))
-        .route("/api/messages/try-mail", post(messages::try_mail))
-        .route("/api/messages/{id}/resend", post(messages::resend))
-        .route("/api/webhooks/{id}/test", post(messages::test_webhook))
+        .merge(messages_api())
 }
 
 /// Health, set-up and what the web part needs to know.
@@ -138,6 +134,16 @@ fn server_api() -> OpenApiRouter<App> {
         .routes(routes!(info::info))
         .routes(routes!(setup::setup))
         .routes(routes!(info::providers))
+}
+
+/// Notifications, and what administrators do with outbox and webhooks.
+fn messages_api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(notifications::read_all))
+        .routes(routes!(messages::status))
+        .routes(routes!(messages::try_mail))
+        .routes(routes!(messages::resend))
+        .routes(routes!(messages::test_webhook))
 }
 
 /// Users' keys, for themselves and those who manage them.
@@ -162,7 +168,7 @@ fn portal_api() -> OpenApiRouter<App> {
         .route("/api/exchange-rates/status", get(exchange_rates::status))
         .route("/api/prices", get(prices::book))
         .route("/api/prices/import", post(prices::import))
-        .route("/api/budgets", get(budgets::list))
+        .routes(routes!(budgets::list))
 }
 
 fn billing_api() -> OpenApiRouter<App> {
@@ -177,6 +183,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     OpenApiRouter::with_openapi(openapi::description())
         .merge(billing_api())
         .merge(keys_api())
+        .merge(messages_api())
         .merge(server_api())
         .routes(routes!(health::billing))
         .into_openapi()

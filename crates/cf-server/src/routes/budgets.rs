@@ -8,17 +8,20 @@ use cf_collections::ListParams;
 use cf_ledger::{Account, AccountKind, Budget};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::App;
 use crate::error::BillingError;
 use crate::manager::Manager;
 use crate::notices;
+use crate::openapi::ErrorAnswer;
 
 /// Owners that can be asked for at a time.
 const OWNERS: usize = 100;
 
 /// Whose budgets.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct BudgetsQuery {
     /// Ids of users and tenants, separated by commas.
     #[serde(default)]
@@ -27,6 +30,15 @@ pub struct BudgetsQuery {
 
 /// `GET /api/budgets?owners=ID,ID`: the budgets of those users and tenants that
 /// the caller may see.
+#[utoipa::path(
+    get, path = "/api/budgets", tag = "Users", operation_id = "list_budgets",
+    params(BudgetsQuery),
+    responses(
+        (status = 200, description = "`{items}`, each with its forecast", body = Object),
+        (status = 400, description = "Not 1 to 100 ids", body = ErrorAnswer),
+        (status = 401, description = "No valid key or session", body = ErrorAnswer),
+    )
+)]
 pub async fn list(
     State(app): State<App>,
     manager: Manager,

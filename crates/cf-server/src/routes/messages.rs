@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::error::CoreError;
 use crate::extract::SignedIn;
+use crate::openapi::CoreErrorAnswer;
 use crate::outbox::{NewDelivery, NewMail};
 use crate::webhooks;
 
@@ -47,6 +48,15 @@ fn full() -> CoreError {
 }
 
 /// `GET /api/messages/status`
+#[utoipa::path(
+    get, path = "/api/messages/status", tag = "Messages", operation_id = "outbox_status",
+    security(("session" = [])),
+    responses(
+        (status = 200, description = "`{mail, waiting, dead, webhook_events}`", body = Object),
+        (status = 401, description = "Nobody is signed in", body = CoreErrorAnswer),
+        (status = 403, description = "Not an administrator", body = CoreErrorAnswer),
+    )
+)]
 pub async fn status(State(app): State<App>, signed_in: SignedIn) -> Result<Json<Value>, CoreError> {
     require_admin(&signed_in)?;
     let counts = app.outbox.counts(&app.db).await?;
@@ -59,6 +69,18 @@ pub async fn status(State(app): State<App>, signed_in: SignedIn) -> Result<Json<
 }
 
 /// `POST /api/messages/{id}/resend`
+#[utoipa::path(
+    post, path = "/api/messages/{id}/resend", tag = "Messages", operation_id = "resend_message",
+    security(("session" = [])),
+    params(("id" = String, Path, description = "The record's id")),
+    responses(
+        (status = 200, description = "The message", body = Object),
+        (status = 401, description = "Nobody is signed in", body = CoreErrorAnswer),
+        (status = 403, description = "Not an administrator", body = CoreErrorAnswer),
+        (status = 404, description = "There is no such record", body = CoreErrorAnswer),
+        (status = 409, description = "Its time is over, or what it said is not kept", body = CoreErrorAnswer),
+    )
+)]
 pub async fn resend(
     State(app): State<App>,
     signed_in: SignedIn,
@@ -85,6 +107,16 @@ pub async fn resend(
 }
 
 /// `POST /api/messages/try-mail`: a mail to whoever asks.
+#[utoipa::path(
+    post, path = "/api/messages/try-mail", tag = "Messages", operation_id = "try_mail",
+    security(("session" = [])),
+    responses(
+        (status = 200, description = "`{id}` of the message", body = Object),
+        (status = 401, description = "Nobody is signed in", body = CoreErrorAnswer),
+        (status = 403, description = "Not an administrator", body = CoreErrorAnswer),
+        (status = 503, description = "Too many messages wait already", body = CoreErrorAnswer),
+    )
+)]
 pub async fn try_mail(
     State(app): State<App>,
     signed_in: SignedIn,
@@ -128,6 +160,18 @@ pub async fn try_mail(
 }
 
 /// `POST /api/webhooks/{id}/test`: a delivery that says it is a test.
+#[utoipa::path(
+    post, path = "/api/webhooks/{id}/test", tag = "Messages", operation_id = "test_webhook",
+    security(("session" = [])),
+    params(("id" = String, Path, description = "The record's id")),
+    responses(
+        (status = 200, description = "`{id}` of the message", body = Object),
+        (status = 401, description = "Nobody is signed in", body = CoreErrorAnswer),
+        (status = 403, description = "Not an administrator", body = CoreErrorAnswer),
+        (status = 404, description = "There is no such record", body = CoreErrorAnswer),
+        (status = 503, description = "Too many messages wait already", body = CoreErrorAnswer),
+    )
+)]
 pub async fn test_webhook(
     State(app): State<App>,
     signed_in: SignedIn,

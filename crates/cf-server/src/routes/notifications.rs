@@ -8,8 +8,17 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::error::CoreError;
 use crate::extract::SignedIn;
+use crate::openapi::CoreErrorAnswer;
 
 /// `POST /api/notifications/read`: all that were written to the caller.
+#[utoipa::path(
+    post, path = "/api/notifications/read", tag = "Messages", operation_id = "read_notifications",
+    security(("session" = [])),
+    responses(
+        (status = 200, description = "`{marked}`: how many were unread", body = Object),
+        (status = 401, description = "Nobody is signed in", body = CoreErrorAnswer),
+    )
+)]
 pub async fn read_all(
     State(app): State<App>,
     signed_in: SignedIn,

@@ -10,11 +10,15 @@ mod account;
 mod balances;
 mod external;
 mod hold;
+mod increases;
+mod period;
 mod prices;
 mod rates;
+mod resets;
 mod rows;
 mod usage;
 mod verify;
+mod windows;
 mod writer;
 
 use std::sync::Arc;
@@ -26,15 +30,19 @@ use cf_db::Db;
 use tokio::sync::{broadcast, mpsc};
 
 pub use account::{
-    Account, AccountKind, NewAccount, account, open_account, reset_budget, reset_due_budgets,
-    set_limit, set_reset_date, top_up,
+    Account, AccountKind, By, MAIN, NewAccount, account, open_account, set_limit, set_reset_date,
+    top_up, windows,
 };
 pub use external::{Check, ExternalUsage, Logged};
 pub use hold::{CallRecord, CallStatus, Hold, Receipt, Settled};
+pub use increases::{Increase, end_increase, increase, increases};
+pub use period::{MAX_PERIOD_DAYS, Period, is_time_zone};
 pub use prices::{OwnPrices, PriceVersion, Prices, Tier};
 pub use rates::{Rate, Rates};
+pub use resets::{ClosedPeriod, MAX_PERIODS, closed_periods, reset_budget, reset_due_budgets};
 pub use usage::{SummaryBy, SummaryFilter, SummaryRow};
 pub use verify::Difference;
+pub use windows::{MAX_WINDOWS, WindowSpec, check_windows, set_time_zone, set_windows};
 
 use hold::HoldRow;
 use prices::PriceBook;

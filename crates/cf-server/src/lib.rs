@@ -13,6 +13,7 @@ mod extract;
 mod hosts;
 mod idempotency;
 mod jobs;
+mod plans;
 mod provision;
 mod routes;
 mod serve;

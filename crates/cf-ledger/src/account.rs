@@ -190,9 +190,7 @@ pub async fn open_account(
 /// The account of a user, tenant or key: its main window.
 pub async fn account(db: &Db, owner: Id) -> cf_base::Result<Option<Account>> {
     let sql = format!("{SELECT} where owner_id = $1 and window_name = $2");
-    let row = db
-        .query_opt(&sql, vec![owner.into(), MAIN.into()])
-        .await?;
+    let row = db.query_opt(&sql, vec![owner.into(), MAIN.into()]).await?;
     row.map(|row| read(&row)).transpose()
 }
 
@@ -339,10 +337,7 @@ pub(crate) fn read(row: &cf_db::Row) -> cf_base::Result<Account> {
 /// Locks every window of an owner, in the order in which the writer does; the
 /// main one comes first.
 pub(crate) async fn lock(tx: &mut Tx, owner: Id) -> cf_base::Result<Vec<Account>> {
-    let sql = format!(
-        "{SELECT} where owner_id = $1 order by window_name{}",
-        tx.for_update()
-    );
+    let sql = format!("{SELECT} where owner_id = $1{}", in_order(tx));
     let mut found = sorted(tx.query(&sql, vec![owner.into()]).await?)?;
     if found.is_empty() {
         return Err(cf_base::Error::new(
@@ -355,6 +350,17 @@ pub(crate) async fn lock(tx: &mut Tx, owner: Id) -> cf_base::Result<Vec<Account>
         found = sorted(tx.query(&sql, vec![owner.into()]).await?)?;
     }
     Ok(found)
+}
+
+/// The end of a `select` that locks accounts: always in this order, so that two
+/// never wait for each other. Main windows come before the others of their
+/// owner, so that who has one has a say over which others there are.
+pub(crate) fn in_order(tx: &Tx) -> &'static str {
+    if tx.is_postgres() {
+        " order by owner_id, window_name <> 'main', window_name for update"
+    } else {
+        ""
+    }
 }
 
 fn sorted(rows: Vec<cf_db::Row>) -> cf_base::Result<Vec<Account>> {

@@ -7,7 +7,7 @@ use cf_base::{ExchangeRate, Id, Kind, Nanos, PicoUsd, Random};
 use cf_db::{DbError, Row, Tx, Value};
 
 use crate::Booked;
-use crate::account::{AccountKind, MAIN};
+use crate::account::{AccountKind, MAIN, in_order};
 use crate::hold::{HoldRow, Receipt};
 use crate::period::Period;
 use crate::rows::{Ended, Rows};
@@ -92,9 +92,8 @@ impl Accounts {
             .join(", ");
         let sql = format!(
             "select owner_id, window_name, limit_nanos, posted_nanos, pending_nanos, period, \
-             period_days, windows from ledger_accounts where owner_id in ({list}) \
-             order by owner_id, window_name{}",
-            tx.for_update()
+             period_days, windows from ledger_accounts where owner_id in ({list}){}",
+            in_order(tx)
         );
         let (accounts, complete) = Self::read(tx.query(&sql, params.clone()).await?)?;
         if complete {

@@ -112,7 +112,10 @@ impl Period {
         let start = self.beginning(date(zone, now)?)?;
         let earlier = self.beginning(date(zone, ended)?)?;
         let (next, missed) = match self {
-            Self::Day => (start.checked_add(1.day()).ok()?, days_between(earlier, start)),
+            Self::Day => (
+                start.checked_add(1.day()).ok()?,
+                days_between(earlier, start),
+            ),
             Self::Week => (
                 start.checked_add(7.days()).ok()?,
                 days_between(earlier, start) / 7,
@@ -161,7 +164,11 @@ fn date(zone: &TimeZone, at: Timestamp) -> Option<civil::Date> {
 /// The first instant of a day, which is later than midnight where the clocks
 /// are put forward then.
 fn midnight(zone: &TimeZone, date: Date) -> Option<Timestamp> {
-    let day = zone.to_zoned_datetime(date.at(0, 0, 0, 0)).ok()?.start_of_day().ok()?;
+    let day = zone
+        .to_zoned_datetime(date.at(0, 0, 0, 0))
+        .ok()?
+        .start_of_day()
+        .ok()?;
     Some(Timestamp::from_millis(day.timestamp().as_millisecond()))
 }
 
@@ -195,12 +202,36 @@ mod tests {
     #[test]
     fn days_of_23_and_25_hours_begin_at_local_midnight() {
         let berlin = "Europe/Berlin";
-        lasts(Period::Day, berlin, "2026-03-29 12:00:00Z", "2026-03-28 23:00", "2026-03-29 22:00");
-        lasts(Period::Day, berlin, "2026-10-25 12:00:00Z", "2026-10-24 22:00", "2026-10-25 23:00");
+        lasts(
+            Period::Day,
+            berlin,
+            "2026-03-29 12:00:00Z",
+            "2026-03-28 23:00",
+            "2026-03-29 22:00",
+        );
+        lasts(
+            Period::Day,
+            berlin,
+            "2026-10-25 12:00:00Z",
+            "2026-10-24 22:00",
+            "2026-10-25 23:00",
+        );
         // Already tomorrow in Berlin.
-        lasts(Period::Day, berlin, "2026-06-30 22:00:00Z", "2026-06-30 22:00", "2026-07-01 22:00");
+        lasts(
+            Period::Day,
+            berlin,
+            "2026-06-30 22:00:00Z",
+            "2026-06-30 22:00",
+            "2026-07-01 22:00",
+        );
         // Not yet the next day, one millisecond before.
-        lasts(Period::Day, berlin, "2026-06-30 21:59:59.999Z", "2026-06-29 22:00", "2026-06-30 22:00");
+        lasts(
+            Period::Day,
+            berlin,
+            "2026-06-30 21:59:59.999Z",
+            "2026-06-29 22:00",
+            "2026-06-30 22:00",
+        );
     }
 
     #[test]
@@ -219,30 +250,82 @@ mod tests {
     fn weeks_begin_on_monday_and_months_have_their_own_length() {
         let berlin = "Europe/Berlin";
         // A Sunday and the Monday after it.
-        lasts(Period::Week, berlin, "2026-03-29 12:00:00Z", "2026-03-22 23:00", "2026-03-29 22:00");
-        lasts(Period::Week, berlin, "2026-03-30 12:00:00Z", "2026-03-29 22:00", "2026-04-05 22:00");
-        lasts(Period::Month, "UTC", "2028-02-29 23:59:59Z", "2028-02-01 00:00", "2028-03-01 00:00");
-        lasts(Period::Month, "UTC", "2027-02-28 23:59:59Z", "2027-02-01 00:00", "2027-03-01 00:00");
-        lasts(Period::Month, berlin, "2026-10-31 12:00:00Z", "2026-09-30 22:00", "2026-10-31 23:00");
-        lasts(Period::Month, "UTC", "2026-12-31 12:00:00Z", "2026-12-01 00:00", "2027-01-01 00:00");
+        lasts(
+            Period::Week,
+            berlin,
+            "2026-03-29 12:00:00Z",
+            "2026-03-22 23:00",
+            "2026-03-29 22:00",
+        );
+        lasts(
+            Period::Week,
+            berlin,
+            "2026-03-30 12:00:00Z",
+            "2026-03-29 22:00",
+            "2026-04-05 22:00",
+        );
+        lasts(
+            Period::Month,
+            "UTC",
+            "2028-02-29 23:59:59Z",
+            "2028-02-01 00:00",
+            "2028-03-01 00:00",
+        );
+        lasts(
+            Period::Month,
+            "UTC",
+            "2027-02-28 23:59:59Z",
+            "2027-02-01 00:00",
+            "2027-03-01 00:00",
+        );
+        lasts(
+            Period::Month,
+            berlin,
+            "2026-10-31 12:00:00Z",
+            "2026-09-30 22:00",
+            "2026-10-31 23:00",
+        );
+        lasts(
+            Period::Month,
+            "UTC",
+            "2026-12-31 12:00:00Z",
+            "2026-12-01 00:00",
+            "2027-01-01 00:00",
+        );
     }
 
     #[test]
     fn missed_periods_are_counted_and_not_made_up_for() {
         let after = |period: Period, ended: &str, now: &str| {
-            let span = period.after("Europe/Berlin", at(ended), at(now)).expect("a period");
-            (span.end.to_date_text().to_string()[..16].to_owned(), span.missed)
+            let span = period
+                .after("Europe/Berlin", at(ended), at(now))
+                .expect("a period");
+            (
+                span.end.to_date_text().to_string()[..16].to_owned(),
+                span.missed,
+            )
         };
         let day = |now| after(Period::Day, "2026-03-27 23:00:00Z", now);
         assert_eq!(day("2026-03-27 23:00:00Z"), ("2026-03-28 23:00".into(), 0));
         assert_eq!(day("2026-03-30 12:00:00Z"), ("2026-03-30 22:00".into(), 2));
-        let month = after(Period::Month, "2025-10-31 23:00:00Z", "2026-02-10 00:00:00Z");
+        let month = after(
+            Period::Month,
+            "2025-10-31 23:00:00Z",
+            "2026-02-10 00:00:00Z",
+        );
         assert_eq!(month, ("2026-02-28 23:00".into(), 3));
         let week = after(Period::Week, "2026-03-29 22:00:00Z", "2026-04-15 00:00:00Z");
         assert_eq!(week, ("2026-04-19 22:00".into(), 2));
-        let rolling = after(Period::Days(30), "2026-02-09 12:00:00Z", "2026-04-20 12:00:00Z");
+        let rolling = after(
+            Period::Days(30),
+            "2026-02-09 12:00:00Z",
+            "2026-04-20 12:00:00Z",
+        );
         assert_eq!(rolling, ("2026-05-10 12:00".into(), 2));
-        assert_eq!(Period::Total.after("UTC", at("2026-01-01"), at("2026-02-01")), None);
+        assert_eq!(
+            Period::Total.after("UTC", at("2026-01-01"), at("2026-02-01")),
+            None
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use cf_base::{Clock, Currency, Id, Nanos, Random, Timestamp};
 use cf_db::{Db, Tx, Value};
 
 use crate::account::{
-    Account, By, Entry, INSERT_ENTRY, SELECT, date, entry_values, lock, main, read, write_entry,
+    Account, By, Entry, INSERT_ENTRY, SELECT, date, entry_values, in_order, lock, main, read,
+    write_entry,
 };
 use crate::increases::end_due_increases;
 use crate::period::Period;
@@ -149,9 +150,8 @@ async fn reset_chunk(
     let mut tx = db.begin().await?;
     // Looked at again under the lock: another node may have been faster.
     let sql = format!(
-        "{SELECT} where owner_id in ({list}) and reset_date <> '' and reset_date <= $1 \
-         order by owner_id, window_name{}",
-        tx.for_update()
+        "{SELECT} where owner_id in ({list}) and reset_date <> '' and reset_date <= $1{}",
+        in_order(&tx)
     );
     let (mut accounts, mut entries, mut periods) = (Vec::new(), Vec::new(), Vec::new());
     for row in tx.query(&sql, params).await? {
@@ -181,9 +181,7 @@ async fn reset_chunk(
         ));
         if let Some(limit) = account.limit {
             let base = limit - account.carried - account.extra;
-            account.limit = Some(
-                base.saturating_add(carried).saturating_add(account.extra),
-            );
+            account.limit = Some(base.saturating_add(carried).saturating_add(account.extra));
         }
         account.carried = carried;
         account.adjusted = account.adjusted - spent;
@@ -304,7 +302,10 @@ pub async fn closed_periods(
         .map_or(Ok(0), |row| row.at(0))?;
     let rows = db
         .query(
-            &format!("select * {OF} order by id desc limit $3 offset $4"),
+            &format!(
+                "select * {OF} order by ends desc, starts desc, id desc \
+                 limit $3 offset $4"
+            ),
             vec![
                 owner.into(),
                 window.into(),

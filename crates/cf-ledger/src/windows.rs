@@ -5,7 +5,7 @@ use cf_base::{Id, Nanos, Timestamp};
 use cf_db::Tx;
 
 use crate::account::{
-    Account, AccountKind, By, Entry, MAIN, change_limit, date, lock, write_entry,
+    Account, AccountKind, By, Entry, MAIN, change_limit, date, in_order, lock, write_entry,
 };
 use crate::increases::end_increases_of;
 use crate::period::Period;
@@ -178,7 +178,16 @@ async fn open(
         note: by.note,
         actor: by.actor,
     };
-    write_entry(tx, owner, main.kind, main.currency, &entry, by.clock, by.random).await
+    write_entry(
+        tx,
+        owner,
+        main.kind,
+        main.currency,
+        &entry,
+        by.clock,
+        by.random,
+    )
+    .await
 }
 
 async fn close(tx: &mut Tx, owner: Id, account: &Account, by: &By<'_>) -> cf_base::Result<()> {
@@ -217,9 +226,8 @@ pub async fn set_time_zone(
     now: Timestamp,
 ) -> cf_base::Result<()> {
     let lock = format!(
-        "select owner_id from ledger_accounts where owner_id in ({select}) \
-         order by owner_id, window_name{}",
-        tx.for_update()
+        "select owner_id from ledger_accounts where owner_id in ({select}){}",
+        in_order(tx)
     );
     if tx.is_postgres() {
         tx.query(&lock, vec![id.into()]).await?;

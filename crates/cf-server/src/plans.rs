@@ -72,9 +72,7 @@ impl Plan {
 
     /// When a period of the main budget that begins now ends.
     pub fn next_reset(&self, now: Timestamp) -> Option<Timestamp> {
-        self.period
-            .first(&self.time_zone, now)
-            .map(|span| span.end)
+        self.period.first(&self.time_zone, now).map(|span| span.end)
     }
 
     /// Gives a user exactly these budgets, the main one with `limit`.

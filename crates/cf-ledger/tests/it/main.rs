@@ -5,3 +5,5 @@ mod budget;
 mod calls;
 mod external;
 mod fixture;
+mod simulation;
+mod windows;

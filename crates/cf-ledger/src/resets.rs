@@ -1,10 +1,10 @@
 //! Periods that end: by the job, at most once each, in chunks so short that
 //! calls go on meanwhile; and by hand.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
 
 use cf_base::{Clock, Currency, Id, Nanos, Random, Timestamp};
-use cf_db::{Db, Tx, Value};
+use cf_db::{Db, DbError, Tx, Value};
 
 use crate::account::{
     Account, By, Entry, INSERT_ENTRY, SELECT, date, entry_values, in_order, lock, main, read,
@@ -15,11 +15,9 @@ use crate::period::Period;
 
 /// Windows that are reset in one transaction: SQLite's one writer is held for
 /// some milliseconds, PostgreSQL's rows are locked for so long.
-const CHUNK: usize = 128;
+const CHUNK: usize = 250;
 /// Windows found due at a time.
 const FOUND: i64 = 16_384;
-/// Longest pause for others after a chunk.
-const PAUSE: Duration = Duration::from_millis(20);
 /// Closed periods in one answer.
 pub const MAX_PERIODS: i64 = 500;
 
@@ -120,10 +118,16 @@ pub async fn reset_due_budgets(db: &Db, clock: &Clock, random: &Random) -> cf_ba
             .map(|row| row.at(0))
             .collect::<Result<Vec<Id>, _>>()?;
         for chunk in owners.chunks(CHUNK) {
-            let began = Instant::now();
-            reset += reset_chunk(db, chunk, clock, random).await?;
-            // As long again belongs to the calls that came meanwhile.
-            tokio::time::sleep(began.elapsed().min(PAUSE)).await;
+            let (db, chunk) = (db.clone(), chunk.to_vec());
+            let (clock, random) = (clock.clone(), random.clone());
+            // On a thread that may be blocked. Nobody waits for the disk: after a
+            // power cut what was not written is still due. The calls that came
+            // meanwhile are next, as SQLite's writer is handed round in turn.
+            let work = tokio::task::spawn_blocking(move || {
+                tokio::runtime::Handle::current()
+                    .block_on(reset_owners(&db, &chunk, &clock, &random))
+            });
+            reset += work.await.map_err(cf_base::Error::internal)??;
         }
         done += reset;
         // What another node has done, or what cannot be done, is not tried for ever.
@@ -133,27 +137,43 @@ pub async fn reset_due_budgets(db: &Db, clock: &Clock, random: &Random) -> cf_ba
     }
 }
 
-/// Resets what is due of these owners, in one transaction.
-async fn reset_chunk(
+/// Resets what is due of these owners.
+async fn reset_owners(
     db: &Db,
     owners: &[Id],
     clock: &Clock,
     random: &Random,
 ) -> cf_base::Result<usize> {
+    if let Some(done) = reset_chunk(db, owners, clock, random).await? {
+        return Ok(done);
+    }
+    // Two ids of the same millisecond were alike; others are made up.
+    let again = reset_chunk(db, owners, clock, random).await?;
+    Ok(again.unwrap_or(0))
+}
+
+/// Resets what is due of these owners, in one transaction; none where an id was
+/// taken already, and nothing was done.
+async fn reset_chunk(
+    db: &Db,
+    owners: &[Id],
+    clock: &Clock,
+    random: &Random,
+) -> cf_base::Result<Option<usize>> {
     let now = clock.now();
-    let list = (2..=CHUNK + 1)
-        .map(|n| format!("${n}"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let list = places(2);
     let mut params: Vec<Value> = vec![date(now).into()];
     params.extend((0..CHUNK).map(|n| Value::from(owners[n.min(owners.len() - 1)])));
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_inline(false).await?;
     // Looked at again under the lock: another node may have been faster.
     let sql = format!(
         "{SELECT} where owner_id in ({list}) and reset_date <> '' and reset_date <= $1{}",
         in_order(&tx)
     );
-    let (mut accounts, mut entries, mut periods) = (Vec::new(), Vec::new(), Vec::new());
+    let mut accounts = Vec::new();
+    // Those that only begin anew, by window and new dates: mostly one group.
+    let mut plain: BTreeMap<[String; 3], Vec<Value>> = BTreeMap::new();
+    let (mut entries, mut periods) = (Vec::new(), Vec::new());
     for row in tx.query(&sql, params).await? {
         let owner: Id = row.get("owner_id")?;
         let mut account = read(&row)?;
@@ -165,7 +185,7 @@ async fn reset_chunk(
             );
             continue;
         };
-        let before = account.limit.unwrap_or_default();
+        let before = account.limit;
         let spent = account.posted;
         let span = account.period.after(&account.time_zone, ended, now);
         let carried = carry(&account, span.map_or(0, |span| span.missed));
@@ -183,6 +203,7 @@ async fn reset_chunk(
             let base = limit - account.carried - account.extra;
             account.limit = Some(base.saturating_add(carried).saturating_add(account.extra));
         }
+        let same_limit = account.limit == before && account.carried == carried;
         account.carried = carried;
         account.adjusted = account.adjusted - spent;
         account.posted = Nanos::ZERO;
@@ -192,7 +213,7 @@ async fn reset_chunk(
             kind: "reset",
             window: &account.window,
             posted: -spent,
-            limit: account.limit.unwrap_or_default() - before,
+            limit: account.limit.unwrap_or_default() - before.unwrap_or_default(),
             note: "period ended",
             actor: "system",
         };
@@ -204,16 +225,71 @@ async fn reset_chunk(
             now,
             random,
         ));
-        accounts.push(update_values(owner, &account));
+        if same_limit {
+            let group = [account.window, account.period_start, account.reset_date];
+            plain.entry(group).or_default().push(owner.into());
+        } else {
+            accounts.push(update_values(owner, &account));
+        }
     }
-    let reset = accounts.len();
-    if reset > 0 {
+    let reset = entries.len();
+    if reset == 0 {
+        return Ok(Some(0));
+    }
+    for (group, owners) in plain {
+        let mut params: Vec<Value> = group.into_iter().map(Value::from).collect();
+        params.extend((0..CHUNK).map(|n| owners[n.min(owners.len() - 1)].clone()));
+        let sql = format!(
+            "update ledger_accounts set adjusted_nanos = adjusted_nanos - posted_nanos, \
+             posted_nanos = 0, period_start = $2, reset_date = $3 \
+             where window_name = $1 and owner_id in ({})",
+            places(4)
+        );
+        tx.execute(&sql, params).await?;
+    }
+    if !accounts.is_empty() {
         tx.execute_many(UPDATE, accounts).await?;
-        tx.execute_many(INSERT_ENTRY, entries).await?;
-        tx.execute_many(INSERT_PERIOD, periods).await?;
-        tx.commit().await?;
     }
-    Ok(reset)
+    for (sql, rows) in [(INSERT_ENTRY, entries), (INSERT_PERIOD, periods)] {
+        match insert_all(&mut tx, sql, rows).await {
+            Ok(()) => {}
+            Err(DbError::Unique(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    tx.commit().await?;
+    Ok(Some(reset))
+}
+
+/// [`CHUNK`] places of a list, from the one with this number.
+fn places(first: usize) -> String {
+    let places: Vec<String> = (first..first + CHUNK).map(|n| format!("${n}")).collect();
+    places.join(", ")
+}
+
+/// Inserts many rows with few statements, as each is a round of its own inside
+/// the database. `one` inserts one row and ends with its values.
+async fn insert_all(tx: &mut Tx, one: &str, rows: Vec<Vec<Value>>) -> Result<(), DbError> {
+    // More would only be more text to prepare.
+    const AT_ONCE: usize = 50;
+    let head = one.split("values").next().unwrap_or(one);
+    for rows in rows.chunks(AT_ONCE) {
+        let mut number = 0;
+        let mut values = Vec::with_capacity(rows.len());
+        for row in rows {
+            let places: Vec<String> = row
+                .iter()
+                .map(|_| {
+                    number += 1;
+                    format!("${number}")
+                })
+                .collect();
+            values.push(format!("({})", places.join(", ")));
+        }
+        let sql = format!("{head}values {}", values.join(", "));
+        tx.execute(&sql, rows.concat()).await?;
+    }
+    Ok(())
 }
 
 /// What goes into the next period: what is left of the limit, temporary

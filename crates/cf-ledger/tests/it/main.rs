@@ -5,5 +5,6 @@ mod budget;
 mod calls;
 mod external;
 mod fixture;
+mod resets;
 mod simulation;
 mod windows;

@@ -2,6 +2,7 @@
 
 mod auth;
 mod billing;
+mod budgets;
 mod chat;
 mod collections;
 mod health;
@@ -14,7 +15,9 @@ mod usage;
 mod users;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::body::Body;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{any as any_method, delete, get, post};
 use cf_base::{Error, Kind};
@@ -22,7 +25,9 @@ use cf_collections::RecordError;
 
 use crate::config::Role;
 use crate::error::{CoreError, RouterError};
+use crate::extract::Manager;
 use crate::{App, web};
+use budgets::{HistoryQuery, Owners};
 
 /// `api.`: records, sign-in, realtime.
 pub fn core(app: &App) -> Router {
@@ -118,13 +123,65 @@ fn core_api() -> Router<App> {
 
 /// What portal and Billing API share.
 fn portal_api() -> Router<App> {
-    Router::new()
+    budgets_api()
         .route("/api/users", get(users::list).post(users::create))
         .route("/api/users/{id}", get(users::view).patch(users::update))
         .route("/api/users/{id}/reset-budget", post(users::reset_budget))
         .route("/api/users/{id}/top-up", post(users::top_up))
         .route("/api/usage", get(usage::list))
         .route("/api/usage/summary", get(usage::summary))
+}
+
+/// The same for users, tenants and keys.
+fn budgets_api() -> Router<App> {
+    let mut routes = Router::new();
+    for of in Owners::ALL {
+        let path = format!("/api/{}/{{id}}/budgets", of.path());
+        routes = routes
+            .route(
+                &path,
+                get(move |app: State<App>, manager: Manager, id: Path<String>| {
+                    budgets::view(of, app, manager, id)
+                })
+                .put(
+                    move |app: State<App>, manager: Manager, id: Path<String>, body: Body| {
+                        budgets::set(of, app, manager, id, body)
+                    },
+                ),
+            )
+            .route(
+                &format!("{path}/history"),
+                get(
+                    move |app: State<App>,
+                          manager: Manager,
+                          id: Path<String>,
+                          query: Query<HistoryQuery>| {
+                        budgets::history(of, app, manager, id, query)
+                    },
+                ),
+            )
+            .route(
+                &format!("{path}/increases"),
+                post(
+                    move |app: State<App>,
+                          manager: Manager,
+                          id: Path<String>,
+                          headers: HeaderMap,
+                          body: Body| {
+                        budgets::increase(of, app, manager, id, headers, body)
+                    },
+                ),
+            )
+            .route(
+                &format!("{path}/increases/{{increase}}"),
+                delete(
+                    move |app: State<App>, manager: Manager, ids: Path<(String, String)>| {
+                        budgets::end_increase(of, app, manager, ids)
+                    },
+                ),
+            );
+    }
+    routes
 }
 
 fn billing_api() -> Router<App> {

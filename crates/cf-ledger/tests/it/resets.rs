@@ -15,7 +15,11 @@ async fn users(f: &Fixture, count: usize) {
     for _ in 0..count.div_ceil(1_000) {
         let ids: Vec<Id> = (0..count.min(1_000)).map(|_| Id::new(&f.random)).collect();
         let accounts = ids.iter().map(|id| -> Vec<Value> {
-            vec![(*id).into(), Currency::USD.as_str().into(), date.clone().into()]
+            vec![
+                (*id).into(),
+                Currency::USD.as_str().into(),
+                date.clone().into(),
+            ]
         });
         let entries = ids.iter().map(|id| -> Vec<Value> {
             vec![
@@ -73,13 +77,21 @@ async fn many_budgets_due_at_once_are_reset_while_calls_go_on() {
             (calls, slowest) = (calls + 1, slowest.max(took));
         };
         let took = started.elapsed();
-        println!("{}: {done} resets in {took:?}, {calls} calls meanwhile, slowest {slowest:?}", f.name);
+        println!(
+            "{}: {done} resets in {took:?}, {calls} calls meanwhile, slowest {slowest:?}",
+            f.name
+        );
         assert_eq!(done, count, "{}", f.name);
         assert!(calls > 0, "{}: no call got through", f.name);
         // Far above what is measured, and far below waiting for the job's end.
         assert!(slowest < Duration::from_secs(1), "{}: {slowest:?}", f.name);
         let left = "select count(*) from ledger_accounts where posted_nanos <> 0";
-        assert_eq!(f.count(left).await, 3, "{}: user, tenant and key of the calls", f.name);
+        assert_eq!(
+            f.count(left).await,
+            3,
+            "{}: user, tenant and key of the calls",
+            f.name
+        );
         let kept = "select count(*) from budget_periods where spent_nanos = 5000";
         assert_eq!(f.count(kept).await, i64::try_from(count).unwrap());
         f.assert_settled().await;

@@ -5,6 +5,7 @@
 mod access;
 mod app;
 mod billing;
+mod budgets;
 mod hosts;
 mod keys;
 mod money;

@@ -271,7 +271,7 @@ fn places(first: usize) -> String {
 /// the database. `one` inserts one row and ends with its values.
 async fn insert_all(tx: &mut Tx, one: &str, rows: Vec<Vec<Value>>) -> Result<(), DbError> {
     // More would only be more text to prepare.
-    const AT_ONCE: usize = 250;
+    const AT_ONCE: usize = 50;
     let head = one.split("values").next().unwrap_or(one);
     for rows in rows.chunks(AT_ONCE) {
         let mut number = 0;

@@ -23,8 +23,9 @@ import { Route as AppKeysRouteImport } from './routes/_app/keys'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
 import { Route as AppProductsRouteImport } from './routes/_app/products'
 import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
-import { Route as AppTenantsRouteImport } from './routes/_app/tenants'
 import { Route as AppUsageRouteImport } from './routes/_app/usage'
+import { Route as AppTenantsIndexRouteImport } from './routes/_app/tenants.index'
+import { Route as AppTenantsIdRouteImport } from './routes/_app/tenants.$id'
 import { Route as AppUsersIndexRouteImport } from './routes/_app/users.index'
 import { Route as AppUsersIdRouteImport } from './routes/_app/users.$id'
 
@@ -97,14 +98,19 @@ const AppProviderKeysRoute = AppProviderKeysRouteImport.update({
   path: '/provider-keys',
   getParentRoute: () => AppRoute,
 } as any)
-const AppTenantsRoute = AppTenantsRouteImport.update({
-  id: '/tenants',
-  path: '/tenants',
-  getParentRoute: () => AppRoute,
-} as any)
 const AppUsageRoute = AppUsageRouteImport.update({
   id: '/usage',
   path: '/usage',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppTenantsIndexRoute = AppTenantsIndexRouteImport.update({
+  id: '/tenants/',
+  path: '/tenants/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppTenantsIdRoute = AppTenantsIdRouteImport.update({
+  id: '/tenants/$id',
+  path: '/tenants/$id',
   getParentRoute: () => AppRoute,
 } as any)
 const AppUsersIndexRoute = AppUsersIndexRouteImport.update({
@@ -132,9 +138,10 @@ export interface FileRoutesByFullPath {
   '/models': typeof AppModelsRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
-  '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
+  '/tenants/$id': typeof AppTenantsIdRoute
   '/users/$id': typeof AppUsersIdRoute
+  '/tenants/': typeof AppTenantsIndexRoute
   '/users/': typeof AppUsersIndexRoute
 }
 export interface FileRoutesByTo {
@@ -150,10 +157,11 @@ export interface FileRoutesByTo {
   '/models': typeof AppModelsRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
-  '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
   '/': typeof AppIndexRoute
+  '/tenants/$id': typeof AppTenantsIdRoute
   '/users/$id': typeof AppUsersIdRoute
+  '/tenants': typeof AppTenantsIndexRoute
   '/users': typeof AppUsersIndexRoute
 }
 export interface FileRoutesById {
@@ -171,10 +179,11 @@ export interface FileRoutesById {
   '/_app/models': typeof AppModelsRoute
   '/_app/products': typeof AppProductsRoute
   '/_app/provider-keys': typeof AppProviderKeysRoute
-  '/_app/tenants': typeof AppTenantsRoute
   '/_app/usage': typeof AppUsageRoute
   '/_app/': typeof AppIndexRoute
+  '/_app/tenants/$id': typeof AppTenantsIdRoute
   '/_app/users/$id': typeof AppUsersIdRoute
+  '/_app/tenants/': typeof AppTenantsIndexRoute
   '/_app/users/': typeof AppUsersIndexRoute
 }
 export interface FileRouteTypes {
@@ -193,9 +202,10 @@ export interface FileRouteTypes {
     | '/models'
     | '/products'
     | '/provider-keys'
-    | '/tenants'
     | '/usage'
+    | '/tenants/$id'
     | '/users/$id'
+    | '/tenants/'
     | '/users/'
   fileRoutesByTo: FileRoutesByTo
   to:
@@ -211,10 +221,11 @@ export interface FileRouteTypes {
     | '/models'
     | '/products'
     | '/provider-keys'
-    | '/tenants'
     | '/usage'
     | '/'
+    | '/tenants/$id'
     | '/users/$id'
+    | '/tenants'
     | '/users'
   id:
     | '__root__'
@@ -231,10 +242,11 @@ export interface FileRouteTypes {
     | '/_app/models'
     | '/_app/products'
     | '/_app/provider-keys'
-    | '/_app/tenants'
     | '/_app/usage'
     | '/_app/'
+    | '/_app/tenants/$id'
     | '/_app/users/$id'
+    | '/_app/tenants/'
     | '/_app/users/'
   fileRoutesById: FileRoutesById
 }
@@ -346,18 +358,25 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppProviderKeysRouteImport
       parentRoute: typeof AppRoute
     }
-    '/_app/tenants': {
-      id: '/_app/tenants'
-      path: '/tenants'
-      fullPath: '/tenants'
-      preLoaderRoute: typeof AppTenantsRouteImport
-      parentRoute: typeof AppRoute
-    }
     '/_app/usage': {
       id: '/_app/usage'
       path: '/usage'
       fullPath: '/usage'
       preLoaderRoute: typeof AppUsageRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/tenants/': {
+      id: '/_app/tenants/'
+      path: '/tenants'
+      fullPath: '/tenants/'
+      preLoaderRoute: typeof AppTenantsIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/tenants/$id': {
+      id: '/_app/tenants/$id'
+      path: '/tenants/$id'
+      fullPath: '/tenants/$id'
+      preLoaderRoute: typeof AppTenantsIdRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/users/': {
@@ -386,10 +405,11 @@ interface AppRouteChildren {
   AppModelsRoute: typeof AppModelsRoute
   AppProductsRoute: typeof AppProductsRoute
   AppProviderKeysRoute: typeof AppProviderKeysRoute
-  AppTenantsRoute: typeof AppTenantsRoute
   AppUsageRoute: typeof AppUsageRoute
   AppIndexRoute: typeof AppIndexRoute
+  AppTenantsIdRoute: typeof AppTenantsIdRoute
   AppUsersIdRoute: typeof AppUsersIdRoute
+  AppTenantsIndexRoute: typeof AppTenantsIndexRoute
   AppUsersIndexRoute: typeof AppUsersIndexRoute
 }
 
@@ -402,10 +422,11 @@ const AppRouteChildren: AppRouteChildren = {
   AppModelsRoute: AppModelsRoute,
   AppProductsRoute: AppProductsRoute,
   AppProviderKeysRoute: AppProviderKeysRoute,
-  AppTenantsRoute: AppTenantsRoute,
   AppUsageRoute: AppUsageRoute,
   AppIndexRoute: AppIndexRoute,
+  AppTenantsIdRoute: AppTenantsIdRoute,
   AppUsersIdRoute: AppUsersIdRoute,
+  AppTenantsIndexRoute: AppTenantsIndexRoute,
   AppUsersIndexRoute: AppUsersIndexRoute,
 }
 

@@ -34,6 +34,18 @@ const MIGRATIONS: &[Migration] = &[
         postgres: None,
     },
     Migration {
+        version: 3,
+        name: "prices",
+        sql: include_str!("../../../migrations/0003_prices.sql"),
+        postgres: None,
+    },
+    Migration {
+        version: 5,
+        name: "billing",
+        sql: include_str!("../../../migrations/0005_billing.sql"),
+        postgres: None,
+    },
+    Migration {
         version: 6,
         name: "budgets",
         sql: include_str!("../../../migrations/0006_budgets.sql"),

@@ -150,7 +150,7 @@ pub struct SqliteTx {
 
 impl SqliteTx {
     fn begin(guard: OwnedMutexGuard<Connection>, log: Option<Arc<Log>>) -> Result<Self> {
-        guard.execute_batch("begin immediate").map_err(error)?;
+        run(&guard, "begin immediate")?;
         Ok(Self {
             guard: Some(guard),
             log,
@@ -209,12 +209,18 @@ impl Drop for SqliteTx {
 }
 
 fn end(guard: OwnedMutexGuard<Connection>) -> Result<()> {
-    let result = guard.execute_batch("commit").map_err(error);
+    let result = run(&guard, "commit");
     if result.is_err() {
         // A commit that failed (disk full) leaves the transaction open.
         let _ = guard.execute_batch("rollback");
     }
     result
+}
+
+/// A statement without parameters or rows, kept prepared: each transaction has two.
+fn run(connection: &Connection, sql: &str) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql).map_err(error)?;
+    statement.execute([]).map(drop).map_err(error)
 }
 
 fn connect(path: &Path, read_only: bool) -> Result<Connection> {

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use cf_base::{ExchangeRate, Id, Kind, Nanos, PicoUsd, Random};
+use cf_base::{ExchangeRate, Kind, Nanos, PicoUsd, Random};
 use cf_db::{DbError, Row, Tx, Value};
 
 use crate::Booked;
 use crate::account::{AccountKind, MAIN, in_order};
-use crate::hold::{HoldRow, Receipt};
+use crate::hold::Receipt;
 use crate::period::Period;
 use crate::rows::{Ended, Rows};
 use crate::writer::{Close, Closed, Granted, Op, Reserve};
@@ -250,25 +250,7 @@ impl Accounts {
             (_, Nanos::ZERO) => "void",
             _ => "post",
         };
-        rows.entry(
-            kind,
-            usage.request_id.as_str(),
-            &HoldRow {
-                hold_id: usage.request_id.clone(),
-                user_id: usage.user_id,
-                tenant_id: usage.tenant_id,
-                key_id: usage.key_id.clone(),
-                model: String::new(),
-                amount: usage.cost,
-                tenant_amount: usage.tenant_cost,
-                known: true,
-            },
-            (cost, ended.released),
-            (tenant_cost, ended.tenant_released),
-            random,
-        );
-        let id = Id::sorted(rows.now, random);
-        rows.usage.push(usage.values(id, &rows.created));
+        let id = rows.call(usage, kind, ended, random);
         Closed {
             receipt: receipt(self),
             booked: Some(Booked {

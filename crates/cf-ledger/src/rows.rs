@@ -6,7 +6,7 @@ use cf_base::{Id, Nanos, Random, Timestamp};
 use cf_db::{DbError, Tx, Value};
 
 use crate::CallStatus;
-use crate::hold::{HoldRow, UsageRow};
+use crate::hold::UsageRow;
 use crate::prices::PriceVersion;
 use crate::writer::Op;
 
@@ -22,9 +22,21 @@ pub(crate) struct Ended {
     pub(crate) booked: bool,
 }
 
+/// Whether an operation ends a hold that was made under the call's own id, not a
+/// reservation of the Billing API.
+fn own_hold(op: &Op) -> bool {
+    let Op::Close(close) = op else { return false };
+    (close.hold.as_ref()).is_some_and(|hold| hold.hold_id == close.usage.request_id)
+}
+
 /// Deletes the holds of the calls that end, and finds those booked before.
-pub(crate) async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, DbError> {
+pub(crate) async fn end_holds(
+    tx: &mut Tx,
+    batch: &[Op],
+    look_up: bool,
+) -> Result<Vec<Ended>, DbError> {
     let mut ended = vec![Ended::default(); batch.len()];
+    let mut held = vec![false; batch.len()];
     let mut places = Vec::new();
     let mut ids = Vec::new();
     for (at, op) in batch.iter().enumerate() {
@@ -52,6 +64,7 @@ pub(crate) async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, D
             .execute_many("delete from ledger_holds where request_id = $1", ids)
             .await?;
         for (at, count) in places.into_iter().zip(deleted) {
+            held[at] = count > 0 && own_hold(&batch[at]);
             if count == 0 {
                 ended[at] = Ended::default();
             }
@@ -63,6 +76,12 @@ pub(crate) async fn end_holds(tx: &mut Tx, batch: &[Op]) -> Result<Vec<Ended>, D
         let id = &close.usage.request_id;
         if !seen.insert(id) {
             ended[at].booked = true;
+            continue;
+        }
+        // A call is booked in the transaction that takes its hold away: as long as
+        // that stood, only a report under the same id can be in the books, and then
+        // the unique index says so.
+        if held[at] && !look_up {
             continue;
         }
         let row = tx
@@ -110,38 +129,40 @@ impl Rows {
         }
     }
 
-    /// An entry for key, user and tenant; `(posted, reserved)` each.
-    pub(crate) fn entry(
+    /// The end of a call: its usage row, and the entry for key, user and tenant
+    /// under the same id.
+    pub(crate) fn call(
         &mut self,
+        usage: &UsageRow,
         kind: &str,
-        request_id: &str,
-        who: &HoldRow,
-        amounts: (Nanos, Nanos),
-        tenant_amounts: (Nanos, Nanos),
+        ended: Ended,
         random: &Random,
-    ) {
+    ) -> Id {
+        let id = Id::sorted(self.now, random);
         self.entries.push(vec![
-            Id::sorted(self.now, random).into(),
+            id.into(),
             kind.into(),
-            request_id.into(),
-            who.user_id.into(),
-            who.tenant_id.into(),
-            (&who.key_id).into(),
-            who.amount.currency.as_str().into(),
-            amounts.0.into(),
-            amounts.1.into(),
-            who.tenant_amount.currency.as_str().into(),
-            tenant_amounts.0.into(),
-            tenant_amounts.1.into(),
+            usage.request_id.as_str().into(),
+            usage.user_id.into(),
+            usage.tenant_id.into(),
+            (&usage.key_id).into(),
+            usage.cost.currency.as_str().into(),
+            usage.cost.nanos.into(),
+            ended.released.into(),
+            usage.tenant_cost.currency.as_str().into(),
+            usage.tenant_cost.nanos.into(),
+            ended.tenant_released.into(),
             (&self.created).into(),
         ]);
+        self.usage.push(usage.values(id, &self.created));
+        id
     }
 
     pub(crate) async fn write(&mut self, tx: &mut Tx) -> Result<(), DbError> {
         for (sql, rows) in [
             (
-                "insert into price_versions (id, provider, model, source, prices, created) \
-                 values ($1, $2, $3, $4, $5, $6) on conflict (id) do nothing",
+                "insert into price_versions (id, provider, model, source, prices, charge, created) \
+                 values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing",
                 std::mem::take(&mut self.versions),
             ),
             (
@@ -191,6 +212,7 @@ pub(crate) fn version_row(version: &PriceVersion, created: &str) -> Vec<Value> {
         serde_json::to_string(&version.prices)
             .expect("prices are plain numbers")
             .into(),
+        version.charge_text().into(),
         created.into(),
     ]
 }

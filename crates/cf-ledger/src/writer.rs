@@ -175,8 +175,9 @@ impl Writer {
     async fn work(&mut self, batch: &mut Vec<Op>, queue: &mut mpsc::Receiver<Op>) {
         let mut warned = false;
         let mut contended = 0;
+        let mut looked_up = false;
         while !batch.is_empty() {
-            let error = match self.commit(batch).await {
+            let error = match self.commit(batch, looked_up).await {
                 Ok(outcome) => {
                     self.told(std::mem::take(batch), outcome).await;
                     if warned {
@@ -188,6 +189,8 @@ impl Writer {
             };
             match error {
                 DbError::Contended(_) if contended < CONTENDED => contended += 1,
+                // Somebody has reported one of the calls over the Billing API.
+                DbError::Unique(_) if !looked_up => looked_up = true,
                 DbError::Unavailable(_) | DbError::Contended(_) => {
                     if !warned {
                         tracing::error!(%error, "the ledger cannot be written; calls are refused until it can");
@@ -237,10 +240,12 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, batch: &mut [Op]) -> Result<Outcome, DbError> {
+    /// `look_up`: every ended call is looked for in the books, also where its hold
+    /// says that it is not in there yet.
+    async fn commit(&mut self, batch: &mut [Op], look_up: bool) -> Result<Outcome, DbError> {
         let durable = batch.iter().any(|op| matches!(op, Op::Close(_)));
         let mut tx = self.db.begin_inline(durable).await?;
-        let ended = end_holds(&mut tx, batch).await?;
+        let ended = end_holds(&mut tx, batch, look_up).await?;
         let mut accounts = Accounts::load(&mut tx, batch).await?;
         let mut rows = Rows::new(self.clock.now());
         let mut outcome = Outcome::default();

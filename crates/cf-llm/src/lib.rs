@@ -4,6 +4,8 @@
 //! Exhaustive matches over [`Provider`] live in this file only; a new provider
 //! is a variant here and a file of its own.
 
+mod count;
+mod counters;
 mod demo;
 mod frame;
 mod openai;
@@ -14,6 +16,9 @@ use http::HeaderValue;
 use http::header::{self, HeaderName};
 use serde::Serialize;
 
+pub use counters::{
+    AnthropicCounter, BedrockCounter, Counted, GeminiCounter, ResponsesCounter, embedding_usage,
+};
 pub use demo::{demo_plain, demo_stream};
 pub use frame::sse::{SseDecoder, SseError, SseEvent};
 pub use openai::{
@@ -223,6 +228,18 @@ impl Provider {
         })
     }
 
+    /// The name by which a price book may have prices of the place where the
+    /// provider works: what the key says, else what OpenAI's host says.
+    pub fn price_region(self, base_url: &str, region: &str) -> String {
+        let region = region.trim().to_ascii_lowercase();
+        let host = base_url.split_once("://").map_or("", |(_, rest)| rest);
+        match self {
+            Self::OpenAi if host.starts_with("eu.api.openai.com") => "eu".into(),
+            Self::OpenAi if host.starts_with("us.api.openai.com") => "us".into(),
+            _ => region,
+        }
+    }
+
     fn credentials(self, secret: &str) -> Option<(HeaderName, HeaderValue)> {
         // Pasted with the line's end, as it happens.
         let secret = secret.trim();
@@ -264,6 +281,14 @@ mod tests {
     fn target(provider: Provider, base: &str) -> (String, Option<(HeaderName, HeaderValue)>) {
         let target = provider.chat_target(base, " key\n").expect("an address");
         (target.url, target.credentials)
+    }
+
+    #[test]
+    fn the_region_is_the_keys_or_the_hosts() {
+        let openai = |base| Provider::OpenAi.price_region(base, "");
+        assert_eq!(openai("https://eu.api.openai.com/v1"), "eu");
+        assert_eq!(openai("https://api.openai.com/v1"), "");
+        assert_eq!(Provider::Azure.price_region("https://r", " EU "), "eu");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -19,9 +20,11 @@ use crate::error::CoreError;
 use crate::hosts::Site;
 use crate::routes;
 
-/// The whole program as one service.
+/// The whole program as one service; cheap to clone, once per request.
 #[derive(Clone)]
-pub struct Dispatch {
+pub struct Dispatch(Arc<Inner>);
+
+struct Inner {
     app: App,
     core: Router,
     portal: Router,
@@ -33,16 +36,18 @@ pub struct Dispatch {
 impl Dispatch {
     /// Builds the routes of each component once.
     pub fn new(app: App) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             core: routes::core(&app),
             portal: routes::portal(&app),
             billing: routes::billing(&app),
             tenant: routes::tenant(&app),
             any: routes::any(&app),
             app,
-        }
+        }))
     }
+}
 
+impl Inner {
     fn routes(&self, site: &Site) -> &Router {
         match site {
             Site::Core => &self.core,
@@ -64,13 +69,14 @@ impl Service<Request<Body>> for Dispatch {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let id = RequestId::new(self.app.clock.now(), &self.app.random);
-        let site = self.app.hosts.site(host(&request));
-        let routes = self.routes(&site).clone();
+        let inner = &*self.0;
+        let id = RequestId::new(inner.app.clock.now(), &inner.app.random);
+        let site = inner.app.hosts.site(host(&request));
+        let routes = inner.routes(&site).clone();
         let nobody = matches!(site, Site::Nobody);
         let running = site_roles(&site)
             .iter()
-            .any(|role| self.app.config.roles.contains(role));
+            .any(|role| inner.app.config.roles.contains(role));
         let cross_origin = request.headers().contains_key(header::ORIGIN);
         let preflight = cross_origin && request.method() == Method::OPTIONS;
         let wanted = request

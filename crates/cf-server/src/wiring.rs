@@ -4,7 +4,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use cf_base::{Clock, Currency, Id, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId};
+use cf_base::{
+    Clock, Currency, Id, Margin, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId,
+};
 use cf_collections::{
     Action, Collection, HookFuture, Hooks, Hub, Level, Principal, Record, RecordError, Result,
     Scope, Write,
@@ -12,8 +14,8 @@ use cf_collections::{
 use cf_db::{Tx, Value};
 use cf_identity::{Actor, AuditEntry, AuthCollection, Identity, NewKey, move_to_tenant};
 use cf_ledger::{
-    AccountKind, By, NewAccount, OwnPrices, Period, is_time_zone, open_account, set_limit,
-    set_reset_date, set_time_zone,
+    AccountKind, By, NewAccount, OwnPrices, Period, PriceList, is_time_zone, open_account,
+    set_limit, set_reset_date, set_time_zone,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -58,8 +60,12 @@ impl Hooks for Wiring {
                 "tenants" => {
                     check_slug(write)?;
                     check_zone(write)?;
+                    check_terms(write)?;
                 }
-                "products" => check_windows(write)?,
+                "products" => {
+                    check_windows(write)?;
+                    check_terms(write)?;
+                }
                 "users" => check_product(scope.principal, write, true)?,
                 "api_keys" => {
                     return Err(RecordError::new(
@@ -120,10 +126,12 @@ impl Hooks for Wiring {
                 "tenants" => {
                     check_slug(write)?;
                     check_zone(write)?;
+                    check_terms(write)?;
                     keep_currency(scope, old, write).await
                 }
                 "products" => {
                     check_windows(write)?;
+                    check_terms(write)?;
                     keep_currency(scope, old, write).await
                 }
                 "users" | "_superusers" => {
@@ -642,6 +650,26 @@ fn check_prices(write: &Write) -> Result<()> {
     };
     let json: Json = serde_json::from_str(text).unwrap_or(Json::Null);
     OwnPrices::parse(&json)
+        .map(drop)
+        .map_err(|sentence| RecordError::field("prices", "validation_invalid_value", sentence))
+}
+
+/// What customers pay: a margin that can be one, a price list that can be read.
+fn check_terms(write: &Write) -> Result<()> {
+    if let Some(Value::Real(percent)) = write.get("margin")
+        && Margin::of_percent(*percent).is_none()
+    {
+        return Err(RecordError::field(
+            "margin",
+            "validation_invalid_value",
+            "A margin is -100 to 10000 percent.",
+        ));
+    }
+    let Some(text) = write.text("prices") else {
+        return Ok(());
+    };
+    let json: Json = serde_json::from_str(text).unwrap_or(Json::Null);
+    PriceList::parse(&json)
         .map(drop)
         .map_err(|sentence| RecordError::field("prices", "validation_invalid_value", sentence))
 }

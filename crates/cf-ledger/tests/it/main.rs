@@ -5,6 +5,7 @@ mod budget;
 mod calls;
 mod external;
 mod fixture;
+mod prices;
 mod resets;
 mod simulation;
 mod windows;

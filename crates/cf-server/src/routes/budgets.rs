@@ -3,8 +3,8 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
 use cf_base::{Error, Id, Kind, Nanos, Role, TenantId, Timestamp, parse_decimal_nanos};
 use cf_collections::{Action, Principal, Shape};
 use cf_db::Tx;
@@ -12,19 +12,22 @@ use cf_identity::AuditEntry;
 use cf_ledger::{Account, By, MAIN};
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
 use crate::error::BillingError;
-use crate::extract::{Manager, RECORD_BODY, read_body};
-use crate::idempotency::Idempotent;
+use crate::extract::{Params, RECORD_BODY, read_body};
+use crate::idempotency::Answer;
+use crate::manager::Manager;
+use crate::openapi::{ErrorAnswer, IdempotencyHeader};
 use crate::plans::parse_windows;
 
 /// Longest time that an increase may last: ten years.
 const MAX_INCREASE: i64 = 3_653 * 86_400_000;
 
-/// Whose budgets.
+/// Whose budgets, by the word in the path.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Owners {
+enum Owners {
     /// Of a user.
     Users,
     /// Of a tenant, for all its users together.
@@ -34,24 +37,149 @@ pub enum Owners {
 }
 
 impl Owners {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Users, Self::Tenants, Self::Keys];
-
-    /// In the endpoint's path.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Users => "users",
-            Self::Tenants => "tenants",
-            Self::Keys => "keys",
+    fn parse(word: &str) -> Result<Self, Error> {
+        match word {
+            "users" => Ok(Self::Users),
+            "tenants" => Ok(Self::Tenants),
+            "keys" => Ok(Self::Keys),
+            _ => Err(Error::new(
+                Kind::NotFound,
+                "There are budgets of users, tenants and keys.",
+            )),
         }
     }
 
     fn collection(self) -> &'static str {
         match self {
+            Self::Users => "users",
+            Self::Tenants => "tenants",
             Self::Keys => "api_keys",
-            other => other.path(),
         }
     }
+}
+
+/// Budgets as they are answered.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `budgets` makes")]
+pub struct Budgets {
+    /// Of all of them.
+    currency: String,
+    /// In which days, weeks and months begin.
+    time_zone: String,
+    /// `main`, which the budget fields of records show, comes first.
+    windows: Vec<BudgetWindow>,
+    /// The latest first; also those that have ended.
+    increases: Vec<BudgetIncrease>,
+}
+
+/// One of an owner's budgets.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `window_json` makes")]
+pub struct BudgetWindow {
+    name: String,
+    /// As it was set; null: none.
+    limit: Option<f64>,
+    /// `total` (never reset), `days`, `day`, `week` (from Monday) or `month`.
+    period: String,
+    /// Of `days`, else 0.
+    period_days: i64,
+    /// Whether what is left goes into the next period.
+    carry_over: bool,
+    /// Left over by earlier periods.
+    carried_over: f64,
+    /// Increases in force.
+    increase: f64,
+    /// What was set, carried over and added.
+    limit_in_force: Option<f64>,
+    /// Spent in this period.
+    used: f64,
+    /// Reserved by running calls.
+    reserved: f64,
+    /// The limit in force less what was spent; null without a limit.
+    remaining: Option<f64>,
+    period_start: String,
+    /// Empty where it is never reset.
+    reset_date: String,
+}
+
+/// A temporary increase.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `budgets` makes")]
+pub struct BudgetIncrease {
+    id: String,
+    /// Of which budget.
+    window: String,
+    amount: f64,
+    until: String,
+    note: String,
+    /// Who gave it.
+    actor: String,
+    created: String,
+    /// Empty while it is in force.
+    ended: String,
+}
+
+/// A budget as it is wanted.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `parse_windows` reads")]
+pub struct WantedBudget {
+    /// 1 to 32 small letters, digits, `-` and `_`.
+    name: String,
+    /// Null: none, which only `main` of tenants and keys may be.
+    limit: Option<f64>,
+    /// `total` (as if not said), `days`, `day`, `week` or `month`.
+    period: Option<String>,
+    /// For `days`: 1 to 3650.
+    period_days: Option<i64>,
+    /// Not, if not said.
+    carry_over: Option<bool>,
+}
+
+/// The budgets that are wanted.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `parse_windows` reads")]
+pub struct BudgetsChange {
+    /// At most 8; `main` is one of them.
+    windows: Vec<WantedBudget>,
+}
+
+/// An increase that was made.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `increase` answers")]
+pub struct IncreaseAnswer {
+    id: String,
+    window: String,
+    amount: f64,
+    currency: String,
+    until: String,
+    note: String,
+}
+
+/// A page of closed periods.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `history` answers")]
+#[allow(non_snake_case, reason = "as PocketBase writes pages")]
+pub struct PeriodPage {
+    page: i64,
+    perPage: i64,
+    totalItems: i64,
+    totalPages: i64,
+    items: Vec<PeriodOver>,
+}
+
+/// A period that is over.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `history` answers")]
+pub struct PeriodOver {
+    window: String,
+    currency: String,
+    starts: String,
+    ends: String,
+    /// In force at its end; null: none.
+    limit: Option<f64>,
+    spent: f64,
+    /// Into the period after it.
+    carried_over: f64,
 }
 
 /// A record whose budgets are looked at or changed.
@@ -63,7 +191,8 @@ struct Owner {
 
 impl Owner {
     /// Who may not see the record gets 404 before anything else.
-    async fn see(app: &App, manager: &Manager, of: Owners, id: &str) -> Result<Self, BillingError> {
+    async fn see(app: &App, manager: &Manager, of: &str, id: &str) -> Result<Self, BillingError> {
+        let of = Owners::parse(of)?;
         let record = app
             .engine
             .view(&manager.principal(), of.collection(), id, &Shape::default())
@@ -76,10 +205,11 @@ impl Owner {
     async fn change(
         app: &App,
         manager: &Manager,
-        of: Owners,
+        of: &str,
         id: &str,
     ) -> Result<Self, BillingError> {
         let owner = Self::see(app, manager, of, id).await?;
+        let of = owner.of;
         let principal = manager.principal();
         let may = match &principal {
             Principal::Guest => false,
@@ -201,27 +331,57 @@ fn by<'a>(app: &'a App, note: &'a str, actor: &'a str) -> By<'a> {
     }
 }
 
-/// `GET /api/{users,tenants,keys}/{id}/budgets`
+/// Shows budgets: every window, and increases
+///
+/// Scope `read`.
+#[utoipa::path(
+    get, path = "/api/{owners}/{id}/budgets", tag = "Budgets", operation_id = "show_budgets",
+    params(
+        ("owners" = String, Path, description = "`users`, `tenants` or `keys`"),
+        ("id" = String, Path, description = "The record's id"),
+    ),
+    responses(
+        (status = 200, description = "The budgets", body = Budgets),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 403, description = "Not allowed", body = ErrorAnswer),
+        (status = 404, description = "There is no such record", body = ErrorAnswer),
+    )
+)]
 pub async fn view(
-    owners: Owners,
     State(app): State<App>,
     manager: Manager,
-    Path(id): Path<String>,
+    Path((owners, id)): Path<(String, String)>,
 ) -> Result<Json<Value>, BillingError> {
-    let owner = Owner::see(&app, &manager, owners, &id).await?;
+    let owner = Owner::see(&app, &manager, &owners, &id).await?;
     Ok(Json(owner.budgets(&app).await?))
 }
 
-/// `PUT /api/{users,tenants,keys}/{id}/budgets`: these and no others.
+/// Sets budgets: these and no others
+///
+/// Scope `manage`.
+#[utoipa::path(
+    put, path = "/api/{owners}/{id}/budgets", tag = "Budgets", operation_id = "set_budgets",
+    params(
+        ("owners" = String, Path, description = "`users`, `tenants` or `keys`"),
+        ("id" = String, Path, description = "The record's id"),
+    ),
+    request_body = BudgetsChange,
+    responses(
+        (status = 200, description = "The budgets", body = Budgets),
+        (status = 400, description = "What is sent cannot be taken", body = ErrorAnswer),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 403, description = "Not allowed", body = ErrorAnswer),
+        (status = 404, description = "There is no such record", body = ErrorAnswer),
+    )
+)]
 pub async fn set(
-    owners: Owners,
     State(app): State<App>,
     manager: Manager,
-    Path(id): Path<String>,
+    Path((owners, id)): Path<(String, String)>,
     body: Body,
 ) -> Result<Json<Value>, BillingError> {
     let content = object(&read_body(body, RECORD_BODY).await?)?;
-    let owner = Owner::change(&app, &manager, owners, &id).await?;
+    let owner = Owner::change(&app, &manager, &owners, &id).await?;
     let specs = parse_windows(&content["windows"])
         .map_err(|sentence| Error::invalid_field("windows", sentence))?;
     let actor = manager.name();
@@ -249,13 +409,20 @@ async fn time_zone(tx: &mut Tx, owner: &Owner) -> Result<String, Error> {
     Ok(row.map_or(Ok(String::new()), |row| row.at(0))?)
 }
 
-#[derive(Deserialize)]
-struct NewIncrease {
+/// More for a while.
+#[derive(Deserialize, ToSchema)]
+pub struct NewIncrease {
+    /// The budget's name; `main` if not said.
     #[serde(default = "main")]
     window: String,
+    /// How much, above zero.
+    #[schema(value_type = f64)]
     amount: Number,
+    /// The budget's currency: another one is refused.
     currency: String,
+    /// When it ends by itself, within ten years.
     until: String,
+    /// What it is for, at most 500 characters.
     #[serde(default)]
     note: String,
 }
@@ -264,15 +431,34 @@ fn main() -> String {
     MAIN.into()
 }
 
-/// `POST /api/{users,tenants,keys}/{id}/budgets/increases`
+/// Increases a budget for a while
+///
+/// Scope `manage`.
+#[utoipa::path(
+    post, path = "/api/{owners}/{id}/budgets/increases", tag = "Budgets", operation_id = "increase_budget",
+    params(
+        ("owners" = String, Path, description = "`users`, `tenants` or `keys`"),
+        ("id" = String, Path, description = "The record's id"),
+        IdempotencyHeader,
+    ),
+    request_body = NewIncrease,
+    responses(
+        (status = 200, description = "The increase", body = IncreaseAnswer),
+        (status = 400, description = "What is sent cannot be taken", body = ErrorAnswer),
+        (status = 409, description = "The Idempotency-Key was used for something else, or is at work", body = ErrorAnswer),
+        (status = 422, description = "The budget has no limit", body = ErrorAnswer),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 403, description = "Not allowed", body = ErrorAnswer),
+        (status = 404, description = "There is no such record", body = ErrorAnswer),
+    )
+)]
 pub async fn increase(
-    owners: Owners,
     State(app): State<App>,
     manager: Manager,
-    Path(id): Path<String>,
+    Path((owners, id)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, BillingError> {
+) -> Result<Answer, BillingError> {
     let content = object(&read_body(body, RECORD_BODY).await?)?;
     let new: NewIncrease = serde_json::from_value(content.clone()).map_err(|e| {
         Error::invalid(format!(
@@ -295,7 +481,7 @@ pub async fn increase(
     if new.note.chars().count() > 500 {
         return Err(Error::invalid_field("note", "note has at most 500 characters.").into());
     }
-    let owner = Owner::change(&app, &manager, owners, &id).await?;
+    let owner = Owner::change(&app, &manager, &owners, &id).await?;
     let windows = cf_ledger::windows(&app.db, owner.id).await?;
     if let Some(main) = windows.first()
         && main.currency.as_str() != new.currency
@@ -307,11 +493,15 @@ pub async fn increase(
         .into());
     }
     let actor = manager.name();
-    let scope = format!("{actor}/increase/{}/{id}", owners.path());
-    let idempotent = Idempotent::new(&headers, scope, &content)?;
+    let once = app.idempotency.once(
+        &headers,
+        &manager,
+        &format!("POST /api/{owners}/{id}/budgets/increases"),
+        &content,
+    )?;
     let mut tx = app.db.begin().await?;
-    if let Some(earlier) = idempotent.earlier(&mut tx, &app.clock).await? {
-        return Ok(Json(earlier));
+    if let Some(earlier) = once.claim(&app, &mut tx).await? {
+        return Ok(earlier);
     }
     let by = by(&app, &new.note, &actor);
     let made =
@@ -324,21 +514,37 @@ pub async fn increase(
         "until": until.to_date_text().to_string(),
         "note": new.note,
     });
-    idempotent.keep(&mut tx, &answer).await?;
+    let answer = Answer::new(StatusCode::OK, &answer);
+    once.keep(&app, &mut tx, &answer).await?;
     owner
         .commit(&app, &manager, tx, "increase-budget", content)
         .await?;
-    Ok(Json(answer))
+    Ok(answer)
 }
 
-/// `DELETE /api/{users,tenants,keys}/{id}/budgets/increases/{increase}`: it ends now.
+/// Ends an increase now
+///
+/// Scope `manage`.
+#[utoipa::path(
+    delete, path = "/api/{owners}/{id}/budgets/increases/{increase}", tag = "Budgets", operation_id = "end_increase",
+    params(
+        ("owners" = String, Path, description = "`users`, `tenants` or `keys`"),
+        ("id" = String, Path, description = "The record's id"),
+        ("increase" = String, Path, description = "The increase's id"),
+    ),
+    responses(
+        (status = 200, description = "The budgets", body = Budgets),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 403, description = "Not allowed", body = ErrorAnswer),
+        (status = 404, description = "There is no such record", body = ErrorAnswer),
+    )
+)]
 pub async fn end_increase(
-    owners: Owners,
     State(app): State<App>,
     manager: Manager,
-    Path((id, increase)): Path<(String, String)>,
+    Path((owners, id, increase)): Path<(String, String, String)>,
 ) -> Result<Json<Value>, BillingError> {
-    let owner = Owner::change(&app, &manager, owners, &id).await?;
+    let owner = Owner::change(&app, &manager, &owners, &id).await?;
     let increase = Id::parse(&increase)
         .map_err(|_| Error::new(Kind::NotFound, "There is no such increase in force."))?;
     let actor = manager.name();
@@ -352,24 +558,43 @@ pub async fn end_increase(
 }
 
 /// What part of the history is wanted.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
+    /// From 1.
     page: Option<i64>,
+    /// 30 if not said, 500 at most.
     #[serde(rename = "perPage", alias = "per_page")]
     per_page: Option<i64>,
+    /// Of one budget only.
     #[serde(default)]
     window: String,
 }
 
-/// `GET /api/{users,tenants,keys}/{id}/budgets/history`: periods that are over.
+/// Lists periods that are over, the latest first
+///
+/// Scope `read`.
+#[utoipa::path(
+    get, path = "/api/{owners}/{id}/budgets/history", tag = "Budgets", operation_id = "budget_history",
+    params(
+        ("owners" = String, Path, description = "`users`, `tenants` or `keys`"),
+        ("id" = String, Path, description = "The record's id"),
+        HistoryQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of periods", body = PeriodPage),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 403, description = "Not allowed", body = ErrorAnswer),
+        (status = 404, description = "There is no such record", body = ErrorAnswer),
+    )
+)]
 pub async fn history(
-    owners: Owners,
     State(app): State<App>,
     manager: Manager,
-    Path(id): Path<String>,
-    Query(query): Query<HistoryQuery>,
+    Path((owners, id)): Path<(String, String)>,
+    Params(query): Params<HistoryQuery>,
 ) -> Result<Json<Value>, BillingError> {
-    let owner = Owner::see(&app, &manager, owners, &id).await?;
+    let owner = Owner::see(&app, &manager, &owners, &id).await?;
     let page = query.page.unwrap_or(1).clamp(1, 1_000_000);
     let per_page = query
         .per_page

@@ -5,10 +5,15 @@
 mod access;
 mod app;
 mod billing;
+mod billing_keys;
 mod budgets;
+mod exchange_rates;
 mod hosts;
+mod idempotency;
 mod keys;
 mod money;
+mod openapi;
+mod prices;
 mod records;
 mod router;
 mod setup;

@@ -10,6 +10,8 @@ import { FormDialog } from '../../ui/FormDialog';
 import { notifyDone } from '../../ui/notify';
 import { MAX_WINDOWS, PERIODS } from '../budgets/queries';
 import { draftOf, specOf, WindowFields } from '../budgets/WindowFields';
+import { fromRows, toRows } from '../prices/list';
+import { PriceListEditor } from '../prices/PriceListEditor';
 
 export function ProductForm({ record, onClose }: { record?: ProductRecord; onClose: () => void }) {
   const { t } = useTranslation();
@@ -31,6 +33,8 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
       budget_period_days: (record?.budget_period_days || 30) as number | string,
       budget_carry_over: record?.budget_carry_over ?? false,
       budget_windows: (record?.budget_windows ?? []).map(draftOf),
+      margin: (record?.margin ?? 0) as number | string,
+      prices: toRows(record?.prices),
       active: record?.active ?? true,
     },
     validate: {
@@ -54,6 +58,8 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
           parallel_requests: numberOr(values.parallel_requests, 0),
           budget_period_days: numberOr(values.budget_period_days, 30),
           budget_windows: values.budget_windows.map(specOf),
+          margin: numberOr(values.margin, 0),
+          prices: fromRows(values.prices),
         };
         await save.mutateAsync({ id: record?.id, body });
         notifyDone(t('common.saved'));
@@ -91,6 +97,15 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
             {...form.getInputProps('budget_period_days')}
           />
         )}
+        <AmountInput
+          label={t('field.margin')}
+          description={t('products.marginHint')}
+          min={-100}
+          max={10_000}
+          decimalScale={2}
+          suffix=" %"
+          {...form.getInputProps('margin')}
+        />
       </SimpleGrid>
       {form.values.budget_period !== 'total' && (
         <Switch
@@ -147,6 +162,12 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
           {...form.getInputProps('parallel_requests')}
         />
       </SimpleGrid>
+      <PriceListEditor
+        hint={t('priceList.productHint')}
+        value={form.values.prices}
+        onChange={(rows) => form.setFieldValue('prices', rows)}
+        error={form.errors.prices}
+      />
       <Switch label={t('field.active')} {...form.getInputProps('active', { type: 'checkbox' })} />
     </FormDialog>
   );

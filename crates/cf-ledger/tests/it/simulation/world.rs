@@ -507,7 +507,13 @@ impl World {
         let who = Arc::clone(&self.callers[caller]);
         let got = self
             .ledger
-            .reserve_external(Arc::clone(&who), "x".into(), Nanos(estimate), MINUTE * 10)
+            .reserve_external(
+                RequestId::new(self.now(), &self.random),
+                Arc::clone(&who),
+                "x".into(),
+                Nanos(estimate),
+                MINUTE * 10,
+            )
             .await;
         let granted = self.model.reserve(payers(&who), estimate, estimate);
         assert_eq!(got.is_ok(), granted.is_some(), "{}", self.name);

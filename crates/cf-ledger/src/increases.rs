@@ -92,8 +92,12 @@ pub async fn increase(
         ],
     )
     .await?;
-    let note = format!("increase until {}", date(until));
-    add(tx, owner, &account, amount, &By { note: &note, ..*by }).await?;
+    let note = if by.note.is_empty() {
+        "increase"
+    } else {
+        by.note
+    };
+    add(tx, owner, &account, amount, &By { note, ..*by }).await?;
     Ok(id)
 }
 

@@ -407,6 +407,7 @@ export const de: typeof en = {
       'period ended': 'Zeitraum zu Ende',
       'budgets set': 'Budgets gesetzt',
       'budgets of the product': 'Budgets des Produkts',
+      increase: 'Erhöhung auf Zeit',
       'increase ended': 'Erhöhung beendet',
     },
     noLedger: 'Noch keine Buchungen',

@@ -398,6 +398,7 @@ export const en = {
       'period ended': 'Period ended',
       'budgets set': 'Budgets set',
       'budgets of the product': 'Budgets of the product',
+      increase: 'Increase for a while',
       'increase ended': 'Increase ended',
     },
     noLedger: 'No entries yet',

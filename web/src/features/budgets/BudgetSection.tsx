@@ -48,10 +48,10 @@ export function BudgetSection({ owners, id, mayChange }: Props) {
         <Title order={2}>{t('budgets.title')}</Title>
         {mayChange && (
           <Group gap="xs">
-            <Button variant="default" size="compact-md" onClick={() => setOpen('increase')}>
+            <Button variant="default" size="xs" onClick={() => setOpen('increase')}>
               {t('budgets.increase')}
             </Button>
-            <Button variant="default" size="compact-md" onClick={() => setOpen('windows')}>
+            <Button variant="default" size="xs" onClick={() => setOpen('windows')}>
               {t('budgets.edit')}
             </Button>
           </Group>

@@ -156,6 +156,7 @@ const OWN_NOTES = [
   'period ended',
   'budgets set',
   'budgets of the product',
+  'increase',
   'increase ended',
 ] as const;
 function isOwnNote(note: string): note is (typeof OWN_NOTES)[number] {

@@ -1,11 +1,13 @@
 //! Many budgets due at once. `CLOUDFREEDOM_RESET_USERS=100000` makes a
 //! measurement of it; the figures are printed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cf_base::{Currency, Id, Nanos};
 use cf_db::Value;
 use cf_ledger::reset_due_budgets;
+
+use tokio::time::Instant;
 
 use crate::fixture::{DOLLAR, Fixture, call};
 

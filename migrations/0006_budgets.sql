@@ -45,6 +45,11 @@ from ledger_accounts a left join (
 
 drop table ledger_accounts;
 alter table ledger_accounts_by_window rename to ledger_accounts;
+update ledger_accounts set time_zone = coalesce(
+  (select t.time_zone from tenants t where t.id = owner_id),
+  (select t.time_zone from users u join tenants t on t.id = u.tenant_id where u.id = owner_id),
+  (select t.time_zone from api_keys k join tenants t on t.id = k.tenant_id where k.id = owner_id),
+  '');
 create index ledger_accounts_reset on ledger_accounts (reset_date) where reset_date <> '';
 
 -- The window that an entry is about; '' for calls, which count in all of them.

@@ -16,6 +16,7 @@ mod records;
 mod setup;
 mod usage;
 mod users;
+mod who;
 
 use axum::Router;
 use axum::extract::Request;
@@ -156,9 +157,9 @@ fn portal_api() -> OpenApiRouter<App> {
         .routes(routes!(usage::summary))
         .routes(routes!(billing_keys::list, billing_keys::create))
         .routes(routes!(billing_keys::revoke))
-        .route("/api/exchange-rates/status", get(exchange_rates::status))
-        .route("/api/prices", get(prices::book))
-        .route("/api/prices/import", post(prices::import))
+        .routes(routes!(exchange_rates::status))
+        .routes(routes!(prices::book))
+        .routes(routes!(prices::import))
 }
 
 fn billing_api() -> OpenApiRouter<App> {

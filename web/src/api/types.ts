@@ -272,6 +272,8 @@ export interface ProviderInfo {
   needs_base_url: boolean;
   needs_secret: boolean;
   needs_region: boolean;
+  /** Optional: prices may depend on it. */
+  takes_region: boolean;
   supported: boolean;
   settings: { name: string; label: string }[];
 }

@@ -27,9 +27,10 @@ import { Route as AppOutboxRouteImport } from './routes/_app/outbox'
 import { Route as AppPricesRouteImport } from './routes/_app/prices'
 import { Route as AppProductsRouteImport } from './routes/_app/products'
 import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
-import { Route as AppTenantsRouteImport } from './routes/_app/tenants'
 import { Route as AppUsageRouteImport } from './routes/_app/usage'
 import { Route as AppWebhooksRouteImport } from './routes/_app/webhooks'
+import { Route as AppTenantsIndexRouteImport } from './routes/_app/tenants.index'
+import { Route as AppTenantsIdRouteImport } from './routes/_app/tenants.$id'
 import { Route as AppUsersIndexRouteImport } from './routes/_app/users.index'
 import { Route as AppUsersIdRouteImport } from './routes/_app/users.$id'
 
@@ -122,11 +123,6 @@ const AppProviderKeysRoute = AppProviderKeysRouteImport.update({
   path: '/provider-keys',
   getParentRoute: () => AppRoute,
 } as any)
-const AppTenantsRoute = AppTenantsRouteImport.update({
-  id: '/tenants',
-  path: '/tenants',
-  getParentRoute: () => AppRoute,
-} as any)
 const AppUsageRoute = AppUsageRouteImport.update({
   id: '/usage',
   path: '/usage',
@@ -135,6 +131,16 @@ const AppUsageRoute = AppUsageRouteImport.update({
 const AppWebhooksRoute = AppWebhooksRouteImport.update({
   id: '/webhooks',
   path: '/webhooks',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppTenantsIndexRoute = AppTenantsIndexRouteImport.update({
+  id: '/tenants/',
+  path: '/tenants/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppTenantsIdRoute = AppTenantsIdRouteImport.update({
+  id: '/tenants/$id',
+  path: '/tenants/$id',
   getParentRoute: () => AppRoute,
 } as any)
 const AppUsersIndexRoute = AppUsersIndexRouteImport.update({
@@ -166,10 +172,11 @@ export interface FileRoutesByFullPath {
   '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
-  '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
   '/webhooks': typeof AppWebhooksRoute
+  '/tenants/$id': typeof AppTenantsIdRoute
   '/users/$id': typeof AppUsersIdRoute
+  '/tenants/': typeof AppTenantsIndexRoute
   '/users/': typeof AppUsersIndexRoute
 }
 export interface FileRoutesByTo {
@@ -189,11 +196,12 @@ export interface FileRoutesByTo {
   '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
-  '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
   '/webhooks': typeof AppWebhooksRoute
   '/': typeof AppIndexRoute
+  '/tenants/$id': typeof AppTenantsIdRoute
   '/users/$id': typeof AppUsersIdRoute
+  '/tenants': typeof AppTenantsIndexRoute
   '/users': typeof AppUsersIndexRoute
 }
 export interface FileRoutesById {
@@ -215,11 +223,12 @@ export interface FileRoutesById {
   '/_app/prices': typeof AppPricesRoute
   '/_app/products': typeof AppProductsRoute
   '/_app/provider-keys': typeof AppProviderKeysRoute
-  '/_app/tenants': typeof AppTenantsRoute
   '/_app/usage': typeof AppUsageRoute
   '/_app/webhooks': typeof AppWebhooksRoute
   '/_app/': typeof AppIndexRoute
+  '/_app/tenants/$id': typeof AppTenantsIdRoute
   '/_app/users/$id': typeof AppUsersIdRoute
+  '/_app/tenants/': typeof AppTenantsIndexRoute
   '/_app/users/': typeof AppUsersIndexRoute
 }
 export interface FileRouteTypes {
@@ -242,10 +251,11 @@ export interface FileRouteTypes {
     | '/prices'
     | '/products'
     | '/provider-keys'
-    | '/tenants'
     | '/usage'
     | '/webhooks'
+    | '/tenants/$id'
     | '/users/$id'
+    | '/tenants/'
     | '/users/'
   fileRoutesByTo: FileRoutesByTo
   to:
@@ -265,11 +275,12 @@ export interface FileRouteTypes {
     | '/prices'
     | '/products'
     | '/provider-keys'
-    | '/tenants'
     | '/usage'
     | '/webhooks'
     | '/'
+    | '/tenants/$id'
     | '/users/$id'
+    | '/tenants'
     | '/users'
   id:
     | '__root__'
@@ -290,11 +301,12 @@ export interface FileRouteTypes {
     | '/_app/prices'
     | '/_app/products'
     | '/_app/provider-keys'
-    | '/_app/tenants'
     | '/_app/usage'
     | '/_app/webhooks'
     | '/_app/'
+    | '/_app/tenants/$id'
     | '/_app/users/$id'
+    | '/_app/tenants/'
     | '/_app/users/'
   fileRoutesById: FileRoutesById
 }
@@ -434,13 +446,6 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppProviderKeysRouteImport
       parentRoute: typeof AppRoute
     }
-    '/_app/tenants': {
-      id: '/_app/tenants'
-      path: '/tenants'
-      fullPath: '/tenants'
-      preLoaderRoute: typeof AppTenantsRouteImport
-      parentRoute: typeof AppRoute
-    }
     '/_app/usage': {
       id: '/_app/usage'
       path: '/usage'
@@ -453,6 +458,20 @@ declare module '@tanstack/react-router' {
       path: '/webhooks'
       fullPath: '/webhooks'
       preLoaderRoute: typeof AppWebhooksRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/tenants/': {
+      id: '/_app/tenants/'
+      path: '/tenants'
+      fullPath: '/tenants/'
+      preLoaderRoute: typeof AppTenantsIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/tenants/$id': {
+      id: '/_app/tenants/$id'
+      path: '/tenants/$id'
+      fullPath: '/tenants/$id'
+      preLoaderRoute: typeof AppTenantsIdRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/users/': {
@@ -485,11 +504,12 @@ interface AppRouteChildren {
   AppPricesRoute: typeof AppPricesRoute
   AppProductsRoute: typeof AppProductsRoute
   AppProviderKeysRoute: typeof AppProviderKeysRoute
-  AppTenantsRoute: typeof AppTenantsRoute
   AppUsageRoute: typeof AppUsageRoute
   AppWebhooksRoute: typeof AppWebhooksRoute
   AppIndexRoute: typeof AppIndexRoute
+  AppTenantsIdRoute: typeof AppTenantsIdRoute
   AppUsersIdRoute: typeof AppUsersIdRoute
+  AppTenantsIndexRoute: typeof AppTenantsIndexRoute
   AppUsersIndexRoute: typeof AppUsersIndexRoute
 }
 
@@ -506,11 +526,12 @@ const AppRouteChildren: AppRouteChildren = {
   AppPricesRoute: AppPricesRoute,
   AppProductsRoute: AppProductsRoute,
   AppProviderKeysRoute: AppProviderKeysRoute,
-  AppTenantsRoute: AppTenantsRoute,
   AppUsageRoute: AppUsageRoute,
   AppWebhooksRoute: AppWebhooksRoute,
   AppIndexRoute: AppIndexRoute,
+  AppTenantsIdRoute: AppTenantsIdRoute,
   AppUsersIdRoute: AppUsersIdRoute,
+  AppTenantsIndexRoute: AppTenantsIndexRoute,
   AppUsersIndexRoute: AppUsersIndexRoute,
 }
 

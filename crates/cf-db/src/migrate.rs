@@ -51,6 +51,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0005_billing.sql"),
         postgres: None,
     },
+    Migration {
+        version: 6,
+        name: "budgets",
+        sql: include_str!("../../../migrations/0006_budgets.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

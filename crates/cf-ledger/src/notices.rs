@@ -5,16 +5,12 @@
 //! What a reset or a higher limit takes back is taken back with it, in its
 //! transaction, so that the threshold counts anew.
 
-use std::time::Duration;
-
 use cf_base::{Clock, Id, Nanos, Timestamp};
 use cf_db::{Db, Row, Tx};
 
-use crate::account::{Account, read};
+use crate::account::{Account, MAIN, SELECT, read};
 use crate::forecast::{Forecast, forecast, percent_used};
 
-/// Name of the one budget that every owner has.
-pub(crate) const ONLY: &str = "";
 /// Owners asked for at a time.
 pub const OWNERS: usize = 500;
 
@@ -23,7 +19,7 @@ pub const OWNERS: usize = 500;
 pub struct Budget {
     /// Whose it is.
     pub owner: Id,
-    /// Which of the owner's budgets; empty for the only one.
+    /// Which of the owner's budgets.
     pub window: String,
     /// How it stands.
     pub account: Account,
@@ -40,17 +36,9 @@ impl Budget {
         Timestamp::parse(&self.account.reset_date)
     }
 
-    /// The start of the period: a period before its end, but not before the
-    /// owner was there.
+    /// The start of the period, but not before the owner was there.
     pub fn period_start(&self, opened: Timestamp) -> Timestamp {
-        let days = u64::try_from(self.account.period_days).unwrap_or(0);
-        let period = i64::try_from(Duration::from_secs(days * 86_400).as_millis());
-        match (self.period_end(), period) {
-            (Some(end), Ok(period)) if period > 0 => {
-                Timestamp::from_millis(end.as_millis() - period).max(opened)
-            }
-            _ => opened,
-        }
+        Timestamp::parse(&self.account.period_start).map_or(opened, |start| start.max(opened))
     }
 
     /// What the present pace leads to.
@@ -84,14 +72,12 @@ fn period_of(reset_date: &str) -> &str {
     }
 }
 
-const SELECT: &str = "select owner_id, kind, currency, limit_nanos, posted_nanos, pending_nanos, \
-                      period_days, reset_date from ledger_accounts";
-
 fn budget(row: &Row) -> cf_base::Result<Budget> {
+    let account = read(row)?;
     Ok(Budget {
         owner: row.get("owner_id")?,
-        window: ONLY.to_owned(),
-        account: read(row)?,
+        window: account.window.clone(),
+        account,
     })
 }
 
@@ -102,7 +88,7 @@ pub async fn budgets_of(db: &Db, owners: &[Id]) -> cf_base::Result<Vec<Budget>> 
         return Ok(Vec::new());
     }
     let sql = format!(
-        "{SELECT} where owner_id in ({}) order by owner_id",
+        "{SELECT} where owner_id in ({}) order by owner_id, window_name",
         parameters(owners.len())
     );
     let ids = owners.iter().map(|id| (*id).into()).collect();
@@ -110,12 +96,14 @@ pub async fn budgets_of(db: &Db, owners: &[Id]) -> cf_base::Result<Vec<Budget>> 
     rows.iter().map(budget).collect()
 }
 
-/// Budgets of users and tenants of which something is spent, by owner, the next
-/// [`OWNERS`] after `after`.
+/// Budgets of users and tenants of which something is spent, by owner, those of
+/// the next [`OWNERS`] after `after`.
 pub async fn spent_budgets(db: &Db, after: Option<Id>) -> cf_base::Result<Vec<Budget>> {
     let sql = format!(
-        "{SELECT} where owner_id > $1 and kind in ('user', 'tenant') and limit_nanos > 0 \
-         and posted_nanos > 0 order by owner_id limit {OWNERS}"
+        "{SELECT} where limit_nanos > 0 and posted_nanos > 0 and owner_id in \
+         (select owner_id from ledger_accounts where owner_id > $1 and kind in ('user', 'tenant') \
+         and limit_nanos > 0 and posted_nanos > 0 group by owner_id order by owner_id limit {OWNERS}) \
+         order by owner_id, window_name"
     );
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     let rows = db.query(&sql, vec![after.into()]).await?;
@@ -173,8 +161,10 @@ pub async fn give_notice(
     thresholds: &[i64],
     clock: &Clock,
 ) -> cf_base::Result<Option<(Budget, i64)>> {
-    let sql = format!("{SELECT} where owner_id = $1");
-    let row = tx.query_opt(&sql, vec![seen.owner.into()]).await?;
+    let sql = format!("{SELECT} where owner_id = $1 and window_name = $2");
+    let row = tx
+        .query_opt(&sql, vec![seen.owner.into(), (&seen.window).into()])
+        .await?;
     let Some(budget) = row.as_ref().map(budget).transpose()? else {
         return Ok(None);
     };
@@ -218,31 +208,33 @@ async fn rearm(tx: &mut Tx, owner: Id, window: &str, level: i64) -> cf_base::Res
 pub(crate) async fn rearm_at(
     tx: &mut Tx,
     owner: Id,
+    window: &str,
     posted: Nanos,
     limit: Option<Nanos>,
 ) -> cf_base::Result<()> {
-    rearm(tx, owner, ONLY, percent_used(posted, limit).unwrap_or(-1)).await
+    rearm(tx, owner, window, percent_used(posted, limit).unwrap_or(-1)).await
 }
 
-/// Another end makes no other period: what was noticed stays noticed.
+/// Another end of the main window makes no other period: what was noticed stays
+/// noticed.
 pub(crate) async fn move_period(tx: &mut Tx, owner: Id, date: &str) -> cf_base::Result<()> {
     let sql = format!(
-        "select reset_date from ledger_accounts where owner_id = $1{}",
+        "select reset_date from ledger_accounts where owner_id = $1 and window_name = $2{}",
         tx.for_update()
     );
-    let Some(row) = tx.query_opt(&sql, vec![owner.into()]).await? else {
+    let Some(row) = tx.query_opt(&sql, vec![owner.into(), MAIN.into()]).await? else {
         return Ok(());
     };
     let old: String = row.at(0)?;
     let of = "where owner_id = $1 and window_name = $2";
     tx.execute(
         &format!("delete from budget_notices {of} and period <> $3"),
-        vec![owner.into(), ONLY.into(), period_of(&old).into()],
+        vec![owner.into(), MAIN.into(), period_of(&old).into()],
     )
     .await?;
     tx.execute(
         &format!("update budget_notices set period = $3 {of}"),
-        vec![owner.into(), ONLY.into(), period_of(date).into()],
+        vec![owner.into(), MAIN.into(), period_of(date).into()],
     )
     .await?;
     Ok(())

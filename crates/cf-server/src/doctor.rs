@@ -221,6 +221,7 @@ async fn models(
 /// "Budget exceeded, although there is budget."
 async fn budgets(db: &Db, report: &mut Report) -> Result<(), cf_base::Error> {
     let without = "select count(*) from users u left join ledger_accounts a on a.owner_id = u.id \
+                   and a.window_name = 'main' \
                    where u.status = 'active' and coalesce(a.limit_nanos, 0) = 0";
     let without = count(db, without).await?;
     if without > 0 {

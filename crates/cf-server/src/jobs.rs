@@ -13,8 +13,12 @@ use crate::{App, exchange_rates, notices};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
-/// How often budgets are looked at; each is reset at most once per period.
-const RESETS: Duration = Duration::from_secs(60);
+/// How often budgets are looked at: a day that begins and an increase that ends
+/// are felt within seconds. Each period is reset at most once.
+const RESETS: Duration = Duration::from_secs(5);
+/// How often exchange rates are read again: one that was entered for today holds
+/// from midnight on.
+const RELOAD: Duration = Duration::from_secs(60);
 /// How often other processes are told that this one lives (dead after 30 s), and
 /// the holds of dead ones are released.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -46,7 +50,9 @@ pub fn start(app: &App) {
         if reset > 0 {
             tracing::info!(reset, "budgets started a new period");
         }
-        // A rate that was entered for today holds from midnight on.
+        Ok(())
+    });
+    every(app, RELOAD, "reload_rates", |app: App| async move {
         app.ledger.reload().await?;
         Ok(())
     });

@@ -18,6 +18,7 @@ mod manager;
 mod notices;
 mod openapi;
 mod outbox;
+mod plans;
 mod provision;
 mod request_limits;
 mod routes;

@@ -241,7 +241,10 @@ async fn give(app: &App, owner: &Owner, seen: &Budget, thresholds: &[i64]) -> cf
                     AccountKind::Tenant => BudgetOf::Tenant(&owner.name),
                     _ => BudgetOf::Reader,
                 },
-                window: &budget.window,
+                // The main budget needs no name.
+                window: Some(budget.window.as_str())
+                    .filter(|window| *window != cf_ledger::MAIN)
+                    .unwrap_or_default(),
                 percent,
                 used: budget.account.posted,
                 limit: budget.account.limit.unwrap_or_default(),

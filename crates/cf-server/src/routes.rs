@@ -3,6 +3,7 @@
 mod auth;
 mod billing;
 mod billing_keys;
+mod budgets;
 mod chat;
 mod collections;
 mod exchange_rates;
@@ -158,6 +159,10 @@ fn keys_api() -> OpenApiRouter<App> {
 /// What portal and Billing API share.
 fn portal_api() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(budgets::view, budgets::set))
+        .routes(routes!(budgets::history))
+        .routes(routes!(budgets::increase))
+        .routes(routes!(budgets::end_increase))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::view, users::update))
         .routes(routes!(users::reset_budget))

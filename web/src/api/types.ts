@@ -56,6 +56,15 @@ export interface TenantRecord extends BaseRecord {
   prices?: ListedPrice[] | null;
 }
 
+/** A budget beside a product's own. */
+export interface ProductWindow {
+  name: string;
+  limit: number;
+  period?: ProductRecord['budget_period'];
+  period_days?: number;
+  carry_over?: boolean;
+}
+
 export interface ProductRecord extends BaseRecord {
   name: string;
   description: string;
@@ -67,7 +76,10 @@ export interface ProductRecord extends BaseRecord {
   rate_limit: number;
   tokens_per_minute: number;
   parallel_requests: number;
+  budget_period: 'total' | 'days' | 'day' | 'week' | 'month';
   budget_period_days: number;
+  budget_carry_over: boolean;
+  budget_windows: ProductWindow[] | null;
   /** In percent; administrators only. */
   margin?: number;
   /** In place of the margin; administrators only. */
@@ -161,6 +173,7 @@ export interface UsageLogRecord extends BaseRecord {
 }
 
 export interface LedgerEntryRecord extends BaseRecord {
+  window: string;
   kind: 'post' | 'void' | 'expire' | 'reset' | 'limit';
   user_id: string;
   key_id: string;

@@ -25,14 +25,14 @@ pub(super) fn collection() -> Collection {
             // The limit for all users together; 0 is none.
             Field::money("budget_total")
                 .computed(
-                    "coalesce((select a.limit_nanos from ledger_accounts a \
-                     where a.owner_id = {t}.id), 0)",
+                    "coalesce((select a.limit_nanos - a.carried_nanos - a.extra_nanos from ledger_accounts a \
+                     where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
                 )
                 .writing(Writing::Handed, Writing::Handed)
                 .set_by(Level::Admin),
             Field::signed_money("budget_used").computed(
                 "coalesce((select a.posted_nanos from ledger_accounts a \
-                 where a.owner_id = {t}.id), 0)",
+                 where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
             ),
             Field::text("currency", 3)
                 .matching(CURRENCY)

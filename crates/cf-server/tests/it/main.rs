@@ -7,6 +7,7 @@ mod app;
 mod billing;
 mod billing_api;
 mod billing_keys;
+mod budgets;
 mod exchange_rates;
 mod hosts;
 mod idempotency;

@@ -16,14 +16,7 @@ export function useTenantColumns(): Column<TenantRecord>[] {
       sort: 'name',
       cell: (row) => (
         <Stack gap={0}>
-          <Anchor
-            component={Link}
-            to="/users"
-            search={{ tenant: row.id } as never}
-            size="sm"
-            fw={600}
-            title={t('tenants.usersOf')}
-          >
+          <Anchor component={Link} to={`/tenants/${row.id}` as never} size="sm" fw={600}>
             {row.name}
           </Anchor>
           <Text size="xs" c="dimmed">

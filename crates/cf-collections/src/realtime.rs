@@ -362,7 +362,7 @@ impl Hub {
             None => Cond::True,
             Some(expr) => filter::condition(&expr, collection, &root, &context, &mut statement)?,
         };
-        let mut reader = Reader::Db(engine.db());
+        let mut reader = Reader::Engine(engine);
         if !engine
             .holds(&mut reader, rule.and(wanted), statement)
             .await?

@@ -29,13 +29,12 @@ impl Engine {
         shape: &Shape,
     ) -> Result<Json> {
         let target = self.collection(collection, true)?;
-        // Passwords are hashed before the transaction: it must not be slow. Only
-        // for what would pass, lest strangers keep the processors busy.
-        let prepared = if body.contains_key("password") {
-            let mut reader = Reader::Db(&self.0.db);
-            let parsed = self
-                .checked_create(&mut reader, principal, &target, body)
-                .await?;
+        // What is refused anyway takes no turn of the writer, and the password is
+        // hashed before the transaction, which must not be slow.
+        let parsed = self
+            .checked_create(&mut Reader::Engine(self), principal, &target, body)
+            .await?;
+        let prepared = if parsed.write.input("password").is_some() {
             self.0
                 .hooks
                 .prepare(&target, principal, None, &parsed.write)
@@ -130,7 +129,7 @@ impl Engine {
     }
 
     /// Rule first, then fields, as PocketBase does.
-    async fn checked_create(
+    pub(super) async fn checked_create(
         &self,
         reader: &mut Reader<'_>,
         principal: &Principal,

@@ -29,12 +29,11 @@ impl Engine {
         shape: &Shape,
     ) -> Result<Json> {
         let target = self.collection(collection, true)?;
-        // As for a new record: passwords are hashed before the transaction.
-        let prepared = if body.get("password").is_some_and(|p| !p.is_null()) {
-            let mut reader = Reader::Db(&self.0.db);
-            let (old, parsed) = self
-                .checked_update(&mut reader, principal, &target, id, body)
-                .await?;
+        // As for a new record: refused, and hashed, before the transaction.
+        let (old, parsed) = self
+            .checked_update(&mut Reader::Engine(self), principal, &target, id, body)
+            .await?;
+        let prepared = if parsed.write.input("password").is_some() {
             self.0
                 .hooks
                 .prepare(&target, principal, Some(&old), &parsed.write)
@@ -131,7 +130,7 @@ impl Engine {
     }
 
     /// Null rule, then whether the record is there, then the rule, then fields.
-    async fn checked_update(
+    pub(super) async fn checked_update(
         &self,
         reader: &mut Reader<'_>,
         principal: &Principal,

@@ -8,6 +8,7 @@ mod billing;
 mod hosts;
 mod keys;
 mod money;
+mod realtime;
 mod records;
 mod router;
 mod setup;

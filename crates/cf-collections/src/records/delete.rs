@@ -58,6 +58,12 @@ impl Engine {
             return Err(super::view::read_only());
         }
         if target.rules.delete.is_none() && !principal.bypasses(target) {
+            if principal.is(target, id) {
+                return Err(RecordError::new(
+                    403,
+                    "You cannot delete your own account. Ask an administrator to delete it.",
+                ));
+            }
             return Err(RecordError::superusers_only());
         }
         let old = self

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cf_db::{Tx, Value};
 use serde_json::{Map, Value as Json};
 
-use super::refused_by_database;
 use super::view::Shape;
+use super::{Prepared, refused_by_database};
 use crate::engine::{By, Engine, Reader};
 use crate::error::{RecordError, Result};
 use crate::hooks::Scope;
@@ -29,23 +29,10 @@ impl Engine {
         shape: &Shape,
     ) -> Result<Json> {
         let target = self.collection(collection, true)?;
-        // What is refused anyway takes no turn of the writer, and the password is
-        // hashed before the transaction, which must not be slow.
-        let parsed = self
-            .checked_create(&mut Reader::Engine(self), principal, &target, body)
-            .await?;
-        let prepared = if parsed.write.input("password").is_some() {
-            self.0
-                .hooks
-                .prepare(&target, principal, None, &parsed.write)
-                .await
-                .map_err(|e| e.or_message(FAILED))?
-        } else {
-            Vec::new()
-        };
+        let prepared = self.prepare_create(principal, collection, body).await?;
         let mut tx = self.0.db.begin().await?;
         let (record, answer) = self
-            .create_prepared(&mut tx, principal, &target, body, Some(prepared))
+            .create_prepared(&mut tx, principal, &target, body, Some(prepared.0))
             .await?;
         tx.commit().await?;
         self.shape_with(principal, record, answer, shape).await
@@ -62,6 +49,48 @@ impl Engine {
     ) -> Result<(Record, Map<String, Json>)> {
         let target = self.collection(collection, true)?;
         self.create_prepared(tx, principal, &target, body, None)
+            .await
+    }
+
+    /// Does what must not be done inside of a transaction, for
+    /// [`Engine::create_after`]: refuses what rules and fields refuse, and hashes
+    /// a password, which is slow.
+    pub async fn prepare_create(
+        &self,
+        principal: &Principal,
+        collection: &str,
+        body: &Map<String, Json>,
+    ) -> Result<Prepared> {
+        let target = self.collection(collection, true)?;
+        // What is refused anyway takes no turn of the writer, and the password is
+        // hashed before the transaction, which must not be slow.
+        let parsed = self
+            .checked_create(&mut Reader::Engine(self), principal, &target, body)
+            .await?;
+        if parsed.write.input("password").is_some() {
+            let prepared = self
+                .0
+                .hooks
+                .prepare(&target, principal, None, &parsed.write)
+                .await
+                .map_err(|e| e.or_message(FAILED))?;
+            Ok(Prepared(prepared))
+        } else {
+            Ok(Prepared(Vec::new()))
+        }
+    }
+
+    /// As [`Engine::create_in`], with what was prepared before the transaction.
+    pub async fn create_after(
+        &self,
+        tx: &mut Tx,
+        principal: &Principal,
+        collection: &str,
+        body: &Map<String, Json>,
+        prepared: Prepared,
+    ) -> Result<(Record, Map<String, Json>)> {
+        let target = self.collection(collection, true)?;
+        self.create_prepared(tx, principal, &target, body, Some(prepared.0))
             .await
     }
 

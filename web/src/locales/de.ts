@@ -433,7 +433,7 @@ export const de: typeof en = {
     unsupported: '{{label}} (noch nicht unterstützt)',
     demoHint: 'Antwortet ohne Anbieterkonto, zum Ausprobieren.',
     deleteText:
-      'Der Anbieterschlüssel „{{name}}“ wird endgültig gelöscht. Modelle, die ihn benutzen, können nicht mehr über ihn beantwortet werden.',
+      'Der Anbieterschlüssel „{{name}}“ wird endgültig gelöscht. Das wird abgelehnt, solange ihn noch Modelle benutzen.',
   },
   models: {
     title: 'Modelle',

@@ -418,8 +418,7 @@ export const en = {
     allTenants: 'All tenants',
     unsupported: '{{label}} (not supported yet)',
     demoHint: 'Answers without any provider account, for trying things out.',
-    deleteText:
-      'The provider key “{{name}}” is deleted for good. Models that use it can no longer be answered by it.',
+    deleteText: 'The provider key “{{name}}” is deleted for good. This is refused while models still use it.',
   },
   models: {
     title: 'Models',

@@ -38,8 +38,9 @@ impl Schema {
             users::collection(),
             superusers::collection(),
             api_keys::collection(),
-            provider_keys::collection(),
+            // Before the keys they run on: of a deleted tenant they go first.
             models::collection(),
+            provider_keys::collection(),
             usage_logs::collection(),
             ledger_entries::collection(),
             audit_logs::collection(),

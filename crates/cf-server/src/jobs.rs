@@ -2,14 +2,16 @@
 //! reservations that nobody ended, realtime events of booked calls.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cf_collections::Action;
 use cf_ledger::Booked;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::outbox::{self, Channel};
-use crate::{App, exchange_rates, notices};
+use crate::{App, exchange_rates, extract, notices};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
@@ -25,9 +27,11 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often budgets that changed are looked at for notices, and all of them.
 const TOUCHED: Duration = Duration::from_secs(2);
 const SWEEP: Duration = Duration::from_secs(120);
+/// Accounts of connections looked at again at a time: half of what the database
+/// has connections for.
+const RECHECKED: usize = 8;
 /// How often the last use of keys is written down.
 const CLEANING: Duration = Duration::from_secs(30);
-
 /// How often it is looked whether exchange rates are to be fetched or are too old.
 const RATES: Duration = Duration::from_secs(15 * 60);
 /// How often answers kept for repeats are looked through for old ones.
@@ -35,11 +39,22 @@ const PRUNING: Duration = Duration::from_secs(600);
 
 /// Starts every job.
 pub fn start(app: &App) {
-    every(app, CHANGES, "changes", |app: App| async move {
-        if app.identity.refresh_if_changed().await? {
-            app.refresh().await?;
+    let unchecked = Arc::new(AtomicBool::new(false));
+    every(app, CHANGES, "changes", move |app: App| {
+        let unchecked = Arc::clone(&unchecked);
+        async move {
+            if app.identity.refresh_if_changed().await? {
+                unchecked.store(true, Ordering::Relaxed);
+                app.refresh().await?;
+            }
+            // Until it has worked once: a database that is away for a moment must
+            // not leave somebody listening who was shut out.
+            if unchecked.load(Ordering::Relaxed) {
+                recheck_connections(&app).await?;
+                unchecked.store(false, Ordering::Relaxed);
+            }
+            Ok(())
         }
-        Ok(())
     });
     every(app, CHANGES, "checkpoint", |app: App| async move {
         app.db.checkpoint().await?;
@@ -119,6 +134,22 @@ where
             }
         }
     });
+}
+
+/// Looks again at who is connected: another process may have suspended, deleted
+/// or changed an account, its tenant or its password.
+async fn recheck_connections(app: &App) -> cf_base::Result<()> {
+    let now: Vec<_> = futures_util::stream::iter(app.hub.tokens())
+        .map(|token| async move {
+            let session = app.identity.session(token.expose()).await?;
+            let principal = session.as_deref().map(extract::principal);
+            Ok::<_, cf_base::Error>((token, principal))
+        })
+        .buffer_unordered(RECHECKED)
+        .try_collect()
+        .await?;
+    app.hub.recheck(&now);
+    Ok(())
 }
 
 /// Goes on while the server stops: its running calls must not seem dead.

@@ -210,6 +210,9 @@ impl Hooks for Wiring {
 
     fn before_delete<'a>(&'a self, scope: Scope<'a>, old: &'a Record) -> HookFuture<'a> {
         Box::pin(async move {
+            if scope.collection.name == "provider_keys" {
+                keep_used_key(scope.tx, old.id()).await?;
+            }
             if scope.collection.name == "_superusers" {
                 let others = scope
                     .tx
@@ -298,7 +301,7 @@ impl Wiring {
                 None => None,
             };
             let right = match &account {
-                Some(account) => self.identity.password_matches(account, &known).await?,
+                Some(account) => self.identity.prove_password(account, &known).await?,
                 None => false,
             };
             if !right {
@@ -558,6 +561,41 @@ impl Wiring {
             tx.after_commit(move || hub.sign_out(collection, &id));
         }
     }
+}
+
+/// A model that runs on a key would fail at each call without it.
+async fn keep_used_key(tx: &mut Tx, key: &str) -> Result<()> {
+    /// Models named in the sentence; the first are as good as all to start with.
+    const NAMED: usize = 5;
+    let rows = tx
+        .query(
+            "select name, deployments from models where deployments like $1 order by name",
+            vec![format!("%{key}%").into()],
+        )
+        .await?;
+    let mut models = Vec::new();
+    for row in rows {
+        let deployments: Json = serde_json::from_str(&row.at::<String>(1)?).unwrap_or_default();
+        let uses = |deployment: &Json| deployment["provider_key"] == key;
+        if deployments.as_array().is_some_and(|d| d.iter().any(uses)) {
+            models.push(row.at::<String>(0)?);
+        }
+    }
+    if models.is_empty() {
+        return Ok(());
+    }
+    let more = models.len().saturating_sub(NAMED);
+    models.truncate(NAMED);
+    let mut names = models.join(", ");
+    if more > 0 {
+        names.push_str(&format!(" and {more} more"));
+    }
+    let sentence = format!(
+        "This provider key is used by {names}. Take it out of the deployments there first."
+    );
+    let mut refusal = RecordError::field("id", "validation_in_use", sentence.clone());
+    refusal.message = sentence.into();
+    Err(refusal)
 }
 
 /// Budgets are kept in the currency of product or tenant: it stays while

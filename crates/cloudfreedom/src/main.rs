@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cf_server::{Command, LogFormat, Settings};
+use cf_server::{Command, LogFormat, Password, Settings};
 use clap::{Args, Parser, Subcommand};
 
 #[global_allocator]
@@ -200,7 +200,11 @@ enum CliCommand {
 #[derive(Subcommand)]
 enum Superuser {
     /// Makes a superuser, or changes its password
-    Upsert { email: String, password: String },
+    Upsert {
+        email: String,
+        /// `-` reads a line of standard input; left out, it is asked for
+        password: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -209,8 +213,9 @@ enum Admin {
     Create {
         #[arg(long)]
         email: String,
-        #[arg(long)]
-        password: String,
+        /// `-` reads a line of standard input; left out, it is asked for
+        #[arg(long, allow_hyphen_values = true)]
+        password: Option<String>,
         /// Slug of the tenant [default: app]
         #[arg(long, value_name = "SLUG")]
         tenant: Option<String>,
@@ -285,16 +290,17 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let command = match cli.command {
         CliCommand::Serve => Command::Serve,
-        CliCommand::Superuser(Superuser::Upsert { email, password }) => {
-            Command::SuperuserUpsert { email, password }
-        }
+        CliCommand::Superuser(Superuser::Upsert { email, password }) => Command::SuperuserUpsert {
+            email,
+            password: Password::given(password),
+        },
         CliCommand::Admin(Admin::Create {
             email,
             password,
             tenant,
         }) => Command::AdminCreate {
             email,
-            password,
+            password: Password::given(password),
             tenant,
         },
         CliCommand::Key(Key::Create { user, name }) => Command::KeyCreate { user, name },

@@ -202,6 +202,23 @@ export const de: typeof en = {
       'Sie haben noch kein Budget. Ihrem Konto muss zuerst ein Produkt zugewiesen werden; das kann ein Administrator unter „Benutzer“ tun.',
     in_use: 'Dieser Eintrag wird noch von anderen verwendet, etwa von Benutzern. Bitte zuerst diese ändern.',
     invalid_api_key: 'Ihre Sitzung ist abgelaufen. Bitte melden Sie sich neu an.',
+    key_in_use:
+      'Dieser Anbieterschlüssel wird von {{models}} verwendet. Nehmen Sie ihn dort zuerst aus den Bereitstellungen.',
+    unavailable:
+      'Der Dienst ist gerade nicht verfügbar; es wurde nichts geändert. Bitte versuchen Sie es später erneut.',
+    internal_error: 'Auf dem Server ist etwas schiefgegangen. Das Protokoll des Servers sagt, was.',
+    wrong_credentials: 'E-Mail oder Passwort ist falsch.',
+    too_long: 'Das dauert zu lange. Bitte grenzen Sie Filter oder Zeitraum weiter ein.',
+    own_account: 'Ihr eigenes Konto können Sie nicht löschen. Bitten Sie einen Administrator, das zu tun.',
+    last_superuser: 'Das ist der letzte Superuser. Legen Sie zuerst einen anderen an.',
+    read_only: 'Diese Einträge schreibt nur das Programm selbst.',
+    no_tenant: 'Dieses Konto gehört zu keiner Organisation. Bitte wenden Sie sich an Ihren Administrator.',
+    tenant_missing:
+      'Die Organisation dieses Kontos ist archiviert oder gelöscht. Bitte wenden Sie sich an den Betreiber.',
+    product_missing:
+      'Das Produkt dieses Kontos gibt es nicht mehr. Bitte wenden Sie sich an Ihren Administrator.',
+    revoked: 'Ein widerrufener Schlüssel bleibt widerrufen. Bitte legen Sie einen neuen an.',
+    not_saved: 'Das konnte nicht gespeichert oder gelöscht werden, oder Sie dürfen es nicht.',
     loadFailed: 'Das konnte nicht geladen werden',
   },
   fieldError: {
@@ -220,6 +237,17 @@ export const de: typeof en = {
       'Eigene Preise brauchen mindestens einen Eingabe- und einen Ausgabepreis, und jedes Modell nur einmal.',
     margin: 'Eine Marge ist −100 bis 10.000 Prozent.',
     validation_invalid_old_password: 'Das bisherige Passwort ist falsch.',
+    validation_invalid_format: 'Dieser Wert hat nicht die richtige Form.',
+    validation_in_invalid: 'Bitte einen der möglichen Werte wählen.',
+    validation_not_allowed: 'Diesen Wert dürfen Sie hier nicht setzen.',
+    validation_not_in_invalid: 'Dieser Name ist vergeben. Bitte einen anderen wählen.',
+    validation_only_int_constraint: 'Bitte eine ganze Zahl eingeben.',
+    validation_json_size_limit: 'Das ist zu groß; erlaubt sind {{limit}} Bytes.',
+    validation_pk_change: 'Die Kennung eines Eintrags kann nicht geändert werden.',
+    validation_min_text_constraint: 'Bitte mindestens {{limit}} Zeichen eingeben.',
+    validation_max_text_constraint: 'Bitte höchstens {{limit}} Zeichen eingeben.',
+    validation_min_number_constraint: 'Der kleinste Wert ist {{limit}}.',
+    validation_max_number_constraint: 'Der größte Wert ist {{limit}}.',
     validation_is_url: 'Das ist keine Webadresse.',
   },
   login: {
@@ -480,7 +508,7 @@ export const de: typeof en = {
     unsupported: '{{label}} (noch nicht unterstützt)',
     demoHint: 'Antwortet ohne Anbieterkonto, zum Ausprobieren.',
     deleteText:
-      'Der Anbieterschlüssel „{{name}}“ wird endgültig gelöscht. Modelle, die ihn benutzen, können nicht mehr über ihn beantwortet werden.',
+      'Der Anbieterschlüssel „{{name}}“ wird endgültig gelöscht. Das wird abgelehnt, solange ihn noch Modelle benutzen.',
   },
   models: {
     title: 'Modelle',

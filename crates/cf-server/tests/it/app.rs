@@ -80,6 +80,30 @@ pub struct Client {
     pub key: String,
 }
 
+/// A stream of events, as far as it has been read.
+pub struct Listening {
+    body: Body,
+    text: String,
+}
+
+impl Listening {
+    /// The next event, or `None` once the server has ended the stream.
+    pub async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Some(event);
+            }
+            let frame = tokio::time::timeout(Duration::from_secs(10), self.body.frame())
+                .await
+                .expect("something within ten seconds")?;
+            let data = frame.unwrap().into_data().unwrap();
+            self.text.push_str(std::str::from_utf8(&data).unwrap());
+        }
+    }
+}
+
 /// What came back.
 pub struct Answer {
     pub status: StatusCode,
@@ -426,6 +450,26 @@ impl Client {
     pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let body = body.map(Value::to_string).unwrap_or_default();
         self.send_text(method, path, body).await
+    }
+
+    /// Listens to topics over the realtime API.
+    pub async fn listen(&self, topics: &[&str]) -> Listening {
+        let request = Request::get("/api/realtime")
+            .header("host", &self.host)
+            .body(Body::empty())
+            .unwrap();
+        let response = self.dispatch.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let mut listening = Listening {
+            body: response.into_body(),
+            text: String::new(),
+        };
+        let hello = listening.next().await.unwrap();
+        let data = hello.split("data:").nth(1).unwrap();
+        let data: Value = serde_json::from_str(data).unwrap();
+        let body = json!({"clientId": data["clientId"], "subscriptions": topics});
+        self.post("/api/realtime", &body).await.expect(204);
+        listening
     }
 
     pub async fn send_text(&self, method: &str, path: &str, body: String) -> Answer {

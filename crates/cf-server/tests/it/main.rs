@@ -17,6 +17,7 @@ mod notices;
 mod openapi;
 mod outbox;
 mod prices;
+mod realtime;
 mod records;
 mod router;
 mod setup;

@@ -128,7 +128,8 @@ async fn sync(
     let mut batches = Vec::with_capacity(UNSYNCED);
     while committed.recv_many(&mut batches, UNSYNCED).await > 0 {
         let mut warned = false;
-        // What is committed cannot be taken back: it is told as soon as the disk works.
+        // What is committed cannot be taken back: it is told as soon as the disk can
+        // be asked. One that was asked and refused ends the process in there.
         while let Err(error) = db.sync_inline() {
             if !warned {
                 tracing::error!(%error, "the ledger cannot be synced to the disk; answers wait until it can");

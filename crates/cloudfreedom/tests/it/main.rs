@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "a process keeps real time")]
 
+mod chaos;
 mod commands;
-mod kill;
 mod process;
 mod trouble;

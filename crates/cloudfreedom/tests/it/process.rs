@@ -49,13 +49,26 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the server on a free port and waits until it listens.
-    pub fn start(data_dir: &Path, location: &Location, more: &[&str]) -> Self {
+    /// Starts the server on a free port and waits for nothing.
+    pub fn spawn(data_dir: &Path, location: &Location, more: &[&str]) -> Child {
+        Self::command(data_dir, location, more)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn command(data_dir: &Path, location: &Location, more: &[&str]) -> Command {
         let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
         command.arg("--data-dir").arg(data_dir).args(more);
         if let Location::Postgres(url) = location {
             command.arg("--database-url").arg(url);
         }
+        command
+    }
+
+    /// Starts the server on a free port and waits until it listens.
+    pub fn start(data_dir: &Path, location: &Location, more: &[&str]) -> Self {
+        let mut command = Self::command(data_dir, location, more);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
@@ -91,9 +104,24 @@ impl Server {
 
     /// Asks it to stop and waits for its exit code.
     pub fn stop(&mut self) -> Option<i32> {
+        self.terminate();
+        self.child.wait().unwrap().code()
+    }
+
+    /// The same while its callers go on.
+    pub async fn stopped(&mut self) -> Option<i32> {
+        self.terminate();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn terminate(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").arg(&id).status().unwrap().success());
-        self.child.wait().unwrap().code()
     }
 }
 
@@ -125,13 +153,25 @@ pub async fn call(
     header: (&str, &str),
     body: &Value,
 ) -> Option<Answer> {
-    let request = Request::builder()
+    call_with(client, method, url, &[header], body).await
+}
+
+/// The same with more headers.
+pub async fn call_with(
+    client: &HttpClient,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> Option<Answer> {
+    let mut request = Request::builder()
         .method(method)
         .uri(url)
-        .header("content-type", "application/json")
-        .header(header.0, header.1)
-        .body(Full::from(body.to_string()))
-        .unwrap();
+        .header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::from(body.to_string())).unwrap();
     let response = client.send(request, Duration::from_secs(30)).await.ok()?;
     let status = response.status().as_u16();
     let request_id = response.headers()["x-request-id"]

@@ -15,10 +15,10 @@
 //! done when, the machine's timing does the rest. `cargo xtask chaos` runs a
 //! thousand rounds.
 
-mod books;
-mod load;
-mod provider;
-mod world;
+pub mod books;
+pub mod load;
+pub mod provider;
+pub mod world;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -85,7 +85,7 @@ enum End {
 
 async fn chaos(data_dir: &Path, location: &Location, rounds: u64) {
     let seed = number("CHAOS_SEED").unwrap_or_else(|| Random::system().below(u64::from(u32::MAX)));
-    println!("chaos: {rounds} rounds, CHAOS_SEED={seed}, {location:?}");
+    eprintln!("chaos: {rounds} rounds, CHAOS_SEED={seed}, {location:?}");
     let random = Random::seeded(seed);
     let provider = NumberedUpstream::start(provider::reply).await;
     let mut witness = Witness::new(location, provider.count());
@@ -139,7 +139,7 @@ async fn chaos(data_dir: &Path, location: &Location, rounds: u64) {
         world.prepare(&server.url, location, &random).await;
         world.limits_add_up(location, &context).await;
     }
-    println!(
+    eprintln!(
         "chaos: {rounds} rounds in {:.0} s: {} killed, {} killed again while starting, {} ended by \
          SIGTERM; {tally}; the provider was sent {} calls and answered {} to the end; {} rows; \
          ledger verify was clean {} times",

@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "a process keeps real time")]
 
 mod chaos;
+mod cluster;
 mod commands;
+mod faults;
 mod process;
 mod trouble;

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub struct Server {
     pub url: String,
     /// Everything it said until it listened.
     pub said: String,
+    /// Everything it said since.
+    later: Arc<Mutex<String>>,
 }
 
 impl Server {
@@ -68,7 +71,26 @@ impl Server {
 
     /// Starts the server on a free port and waits until it listens.
     pub fn start(data_dir: &Path, location: &Location, more: &[&str]) -> Self {
-        let mut command = Self::command(data_dir, location, more);
+        Self::run(Self::command(data_dir, location, more))
+    }
+
+    /// The same with writes past a limit of the file size failing instead of
+    /// ending it, as on a full disk.
+    pub fn start_limitable(data_dir: &Path, location: &Location, more: &[&str]) -> Self {
+        let inner = Self::command(data_dir, location, more);
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
@@ -88,12 +110,31 @@ impl Server {
                 .map(|event| event["address"].as_str().unwrap().to_owned());
         }
         // Whatever else it says must not fill the pipe.
-        std::thread::spawn(move || for _ in lines.map_while(Result::ok) {});
+        let later = Arc::new(Mutex::new(String::new()));
+        let log = Arc::clone(&later);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = log.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
         Self {
             child,
+            later,
             url: format!("http://{}", address.unwrap()),
             said,
         }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it said since it listened.
+    pub fn said_later(&self) -> String {
+        self.later.lock().unwrap().clone()
     }
 
     /// Kills it as a power cut would.
@@ -135,7 +176,6 @@ impl Drop for Server {
 /// What came back in full.
 pub struct Answer {
     pub status: u16,
-    pub request_id: String,
     pub body: Bytes,
 }
 
@@ -174,14 +214,6 @@ pub async fn call_with(
     let request = request.body(Full::from(body.to_string())).unwrap();
     let response = client.send(request, Duration::from_secs(30)).await.ok()?;
     let status = response.status().as_u16();
-    let request_id = response.headers()["x-request-id"]
-        .to_str()
-        .unwrap()
-        .to_owned();
     let body = response.into_body().collect().await.ok()?.to_bytes();
-    Some(Answer {
-        status,
-        request_id,
-        body,
-    })
+    Some(Answer { status, body })
 }

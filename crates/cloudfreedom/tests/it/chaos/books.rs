@@ -68,7 +68,7 @@ impl Witness {
                     self.expected.push((request_id, number));
                 }
                 Outcome::HungUp => self.hung_up += 1,
-                Outcome::Refused | Outcome::Cut => {}
+                Outcome::Refused { .. } | Outcome::Cut => {}
             }
         }
     }

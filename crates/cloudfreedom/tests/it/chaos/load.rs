@@ -20,8 +20,8 @@ pub enum Outcome {
         /// What stands for it in the books; none where the client did not ask for usage.
         number: Option<Number>,
     },
-    /// Refused in the shape of the API.
-    Refused,
+    /// Refused in the shape of the API, with a sentence.
+    Refused { status: u16, sentence: String },
     /// The client hung up.
     HungUp,
     /// The server was gone, or broke off with a reason.
@@ -41,7 +41,7 @@ impl Tally {
         for outcome in outcomes {
             *match outcome {
                 Outcome::Full { .. } => &mut self.full,
-                Outcome::Refused => &mut self.refused,
+                Outcome::Refused { .. } => &mut self.refused,
                 Outcome::HungUp => &mut self.hung_up,
                 Outcome::Cut => &mut self.cut,
             } += 1;
@@ -146,10 +146,16 @@ fn refusal(status: u16, text: &str) -> Outcome {
         return Outcome::Cut;
     };
     let code = body["error"]["code"].as_str().unwrap_or_default();
-    // 503 only while the server stops.
+    // 503 only while the server stops or cannot write its books.
     let known = HashSet::from([(403, "budget_exceeded"), (503, "unavailable")]);
     assert!(known.contains(&(status, code)), "{status}: {body}");
-    Outcome::Refused
+    Outcome::Refused {
+        status,
+        sentence: body["error"]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+    }
 }
 
 fn streamed_number(text: &str) -> Option<Number> {

@@ -166,6 +166,21 @@ impl World {
         outcomes
     }
 
+    /// Some plain and streamed calls, spread over `time`.
+    pub async fn calls(&self, url: &str, number: usize, time: Duration) -> Vec<Outcome> {
+        let client = HttpClient::new(true);
+        let callers = (0..number).map(|at| Caller {
+            client: &client,
+            url,
+            key: &self.users[at % USERS].key,
+            stream: at % 2 == 0,
+            usage: true,
+            after: time.mul_f64(at as f64 / number as f64),
+            patience: None,
+        });
+        join_all(callers.map(Caller::call)).await
+    }
+
     /// Every top-up that was answered is in the limits, once.
     pub async fn limits_add_up(&self, location: &Location, context: &str) {
         let db = Db::open(location).await.unwrap();

@@ -35,7 +35,7 @@ impl Shop {
     async fn open(server: Server, data_dir: &Path, location: &Location) -> Self {
         let provider = NumberedUpstream::start(provider::reply).await;
         let mut shop = Self {
-            world: World::set_up(&server.url, data_dir, provider.base_url()).await,
+            world: World::set_up(&server.url, data_dir, provider.base_url(), 10).await,
             witness: Witness::new(location, provider.count()),
             server,
             data_dir: data_dir.to_owned(),

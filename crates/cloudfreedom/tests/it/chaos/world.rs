@@ -52,7 +52,9 @@ struct Change {
 }
 
 impl World {
-    pub async fn set_up(url: &str, data_dir: &Path, provider: &str) -> Self {
+    /// Each user gets `budgets` times the usual budget.
+    pub async fn set_up(url: &str, data_dir: &Path, provider: &str, budgets: i64) -> Self {
+        let limit = BUDGET * budgets;
         let access = std::fs::read_to_string(data_dir.join("demo.json")).unwrap();
         let access: Value = serde_json::from_str(&access).unwrap();
         let client = HttpClient::new(true);
@@ -80,7 +82,7 @@ impl World {
         world.tenant = tenant["id"].as_str().unwrap().to_owned();
         for number in 0..USERS {
             let user = json!({"email": format!("chaos{number}@example.com"),
-                "tenant_id": world.tenant, "budget_total": 0.03});
+                "tenant_id": world.tenant, "budget_total": euros(limit)});
             let made = world.billing(url, "/api/users", "", &user).await.unwrap();
             assert_eq!(made.status, 201, "{:?}", made.body);
             let made = made.json();
@@ -91,7 +93,7 @@ impl World {
                 key: made["litellm_api_key"].as_str().unwrap().to_owned(),
                 key_id: keys["items"][0]["id"].as_str().unwrap().to_owned(),
                 id,
-                limit: BUDGET,
+                limit,
             });
         }
         world
@@ -121,10 +123,8 @@ impl World {
                 .unwrap();
             let used: i64 = used.map_or(0, |row| row.at(0).unwrap());
             let limit = used + room + i64::try_from(random.below(1000)).unwrap();
-            let limit: Value =
-                serde_json::from_str(&format!("{}.{:09}", limit / NANOS, limit % NANOS)).unwrap();
             let path = format!("{collection}/records/{owner}");
-            self.record(url, "PATCH", &path, &json!({"budget_total": limit}))
+            self.record(url, "PATCH", &path, &json!({"budget_total": euros(limit)}))
                 .await;
         }
     }
@@ -235,4 +235,9 @@ impl World {
         assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
         answer.json()
     }
+}
+
+/// An amount as the records have it, exactly.
+fn euros(nanos: i64) -> Value {
+    serde_json::from_str(&format!("{}.{:09}", nanos / NANOS, nanos % NANOS)).unwrap()
 }

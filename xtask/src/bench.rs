@@ -99,7 +99,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let series = measure(workspace, &settings, &targets, &cases)?;
     if let Some(ours) = &ours {
         // Numbers of a server that lost a booking would be worth nothing.
-        ours.check_books(workspace, &data_dir, total_requests(&series))?;
+        ours.check_books(workspace, &data_dir, total_requests(&series, "ours"))?;
     }
     report(workspace, &settings, &nginx.version, &series)
 }
@@ -295,11 +295,13 @@ impl Ours {
 }
 
 fn start_server(workspace: &Workspace, data_dir: &Path) -> Result<Server> {
+    let folder = data_dir.file_name().and_then(|name| name.to_str());
+    let log = format!("server-bench-{}", folder.unwrap_or("data"));
     let options = Options {
         port: http::free_port()?,
         data_dir,
         demo: true,
-        log: Some("server-bench"),
+        log: Some(&log),
     };
     Server::start(workspace, &options)
 }
@@ -379,8 +381,8 @@ pub fn load(
     Ok(result)
 }
 
-pub fn total_requests(series: &[Series]) -> u64 {
-    let ours = series.iter().filter(|series| series.target == "ours");
+pub fn total_requests(series: &[Series], target: &str) -> u64 {
+    let ours = series.iter().filter(|series| series.target == target);
     ours.flat_map(|series| &series.rounds)
         .filter_map(|round| round["requests"].as_u64())
         .sum()

@@ -17,6 +17,9 @@ use crate::{server, web};
 
 const ROWS: u64 = 10_000_000;
 const USERS: u64 = 100_000;
+const NGINX: &str = "nginx";
+const EMPTY: &str = "empty books";
+const FULL: &str = "full books";
 const FILL_LIMIT: Duration = Duration::from_secs(3600);
 /// Tries of a dashboard query; the median counts.
 const TRIES: usize = 5;
@@ -30,26 +33,38 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let data_dir = scratch.path().join("cf_data");
     let mock = Mock::start(workspace)?;
     let nginx = Nginx::start(workspace, mock.address)?;
-    let ours = Ours::start(workspace, &data_dir, mock.address)?;
+    let full = Ours::start(workspace, &data_dir, mock.address)?;
     let cases = [
         bench::case(&scratch, "plain", false)?,
         bench::case(&scratch, "streamed", true)?,
     ];
 
-    let empty = bench::measure(workspace, &settings, &targets(&nginx, &ours), &cases)?;
-    let ours = ours.restarted(workspace, &data_dir, || fill(workspace, &data_dir, rows))?;
-    let full = bench::measure(workspace, &settings, &targets(&nginx, &ours), &cases)?;
+    let copied = bench::load(workspace, &target(FULL, &full), &cases[0], 1, 1)?;
+    let full = full.restarted(workspace, &data_dir, || fill(workspace, &data_dir, rows))?;
+    let empty_dir = scratch.path().join("cf_data_empty");
+    let empty = Ours::start(workspace, &empty_dir, mock.address)?;
+    // In the same rounds, so that a noisy minute hits both alike.
+    let nginx_target = Target {
+        name: NGINX,
+        address: nginx.address,
+        key: "none".to_owned(),
+    };
+    let targets = [nginx_target, target(EMPTY, &empty), target(FULL, &full)];
+    let series = bench::measure(workspace, &settings, &targets, &cases)?;
+    empty.check_books(workspace, &empty_dir, bench::total_requests(&series, EMPTY))?;
+    drop(empty);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!(
         "Median of {} rounds of {} s on {cores} cores; nginx {}.\n",
         settings.rounds, settings.seconds, nginx.version
     );
-    print_comparison(&empty, &full, rows);
-    dashboard(&ours)?;
-    let resets = resets(workspace, &data_dir, &ours, &cases[0])?;
-    let answered = bench::total_requests(&empty) + bench::total_requests(&full) + resets;
+    print_comparison(&series, rows);
+    dashboard(&full)?;
+    let resets = resets(workspace, &data_dir, &full, &cases[0])?;
+    let copied = copied["requests"].as_u64().unwrap_or(0);
+    let answered = copied + bench::total_requests(&series, FULL) + resets;
     let start = Instant::now();
-    ours.check_books(workspace, &data_dir, answered)?;
+    full.check_books(workspace, &data_dir, answered)?;
     println!(
         "`ledger verify` over all rows: {:.0} s.",
         start.elapsed().as_secs_f64()
@@ -78,19 +93,12 @@ fn read(arguments: &[String]) -> Result<(Settings, u64)> {
     Ok((settings, rows))
 }
 
-fn targets(nginx: &Nginx, ours: &Ours) -> Vec<Target> {
-    vec![
-        Target {
-            name: "nginx",
-            address: nginx.address,
-            key: "none".to_owned(),
-        },
-        Target {
-            name: "ours",
-            address: ours.server.address,
-            key: ours.api_key.clone(),
-        },
-    ]
+fn target(name: &'static str, ours: &Ours) -> Target {
+    Target {
+        name,
+        address: ours.server.address,
+        key: ours.api_key.clone(),
+    }
 }
 
 fn filler(workspace: &Workspace, data_dir: &Path) -> Command {
@@ -108,34 +116,35 @@ fn fill(workspace: &Workspace, data_dir: &Path, rows: u64) -> Result<()> {
     Ok(())
 }
 
-fn print_comparison(empty: &[Series], full: &[Series], rows: u64) {
+fn print_comparison(series: &[Series], rows: u64) {
+    println!("Full books: {rows} usage rows.\n");
     println!(
-        "| case | connections | rows | nginx/s | ours/s | share of nginx | added p99 ms | slower |"
+        "| case | connections | nginx/s | empty books/s | full books/s | share of nginx, empty | full | added \
+         p99 ms, empty | full | slower |"
     );
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|");
-    let find = |series: &[Series], like: &Series, target: &str, field: &str| {
-        let same = series.iter().find(|s| {
-            s.target == target && s.case == like.case && s.connections == like.connections
-        });
-        same.map_or(0.0, |s| s.median(field))
-    };
-    for like in empty.iter().filter(|series| series.target == "ours") {
-        let mut first_share = None;
-        for (series, rows) in [(empty, 0), (full, rows)] {
-            let rate = |target| find(series, like, target, "requests_per_second");
-            let p99 = |target| find(series, like, target, "p99_us") / 1e3;
-            let share = rate("ours") / rate("nginx");
-            // By the share of nginx, as the machine may be slower now for both.
-            let slower = (1.0 - share / *first_share.get_or_insert(share)) * 100.0;
-            println!(
-                "| {} | {} | {rows} | {:.0} | {:.0} | {share:.2} | {:.2} | {slower:.1} % |",
-                like.case,
-                like.connections,
-                rate("nginx"),
-                rate("ours"),
-                p99("ours") - p99("nginx"),
-            );
-        }
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    for like in series.iter().filter(|series| series.target == NGINX) {
+        let median = |target: &str, field: &str| {
+            let same = series.iter().find(|s| {
+                s.target == target && s.case == like.case && s.connections == like.connections
+            });
+            same.map_or(0.0, |s| s.median(field))
+        };
+        let rate = |target| median(target, "requests_per_second");
+        let added = |target| (median(target, "p99_us") - median(NGINX, "p99_us")) / 1e3;
+        println!(
+            "| {} | {} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} % |",
+            like.case,
+            like.connections,
+            rate(NGINX),
+            rate(EMPTY),
+            rate(FULL),
+            rate(EMPTY) / rate(NGINX),
+            rate(FULL) / rate(NGINX),
+            added(EMPTY),
+            added(FULL),
+            (1.0 - rate(FULL) / rate(EMPTY)) * 100.0,
+        );
     }
     println!();
 }
@@ -192,11 +201,7 @@ fn day_ago(days: u64) -> Result<String> {
 /// Makes every budget due and measures calls, second by second, until all are reset; returns how many
 /// calls that were.
 fn resets(workspace: &Workspace, data_dir: &Path, ours: &Ours, case: &Case) -> Result<u64> {
-    let target = Target {
-        name: "ours",
-        address: ours.server.address,
-        key: ours.api_key.clone(),
-    };
+    let target = target(FULL, ours);
     let log = workspace.log_file("fill-resets")?;
     let mut command = filler(workspace, data_dir);
     command.args(["--resets", "all"]);

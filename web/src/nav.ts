@@ -9,6 +9,8 @@ import {
   IconLayoutDashboard,
   IconPackage,
   IconPlugConnected,
+  IconReceipt,
+  IconReceipt2,
   IconUsers,
 } from '@tabler/icons-react';
 import type { Role } from './api/types';
@@ -21,7 +23,9 @@ type NavLabel =
   | 'providerKeys'
   | 'models'
   | 'keys'
+  | 'billingKeys'
   | 'usage'
+  | 'priceBook'
   | 'exchangeRates'
   | 'audit'
   | 'account'
@@ -46,7 +50,9 @@ export const NAV: NavItem[] = [
   { to: '/provider-keys', label: 'providerKeys', icon: IconPlugConnected, roles: ADMIN },
   { to: '/models', label: 'models', icon: IconCpu, roles: ADMIN },
   { to: '/keys', label: 'keys', icon: IconKey, roles: EVERYONE },
+  { to: '/billing-keys', label: 'billingKeys', icon: IconReceipt, roles: ADMIN },
   { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
+  { to: '/prices', label: 'priceBook', icon: IconReceipt2, roles: ADMIN },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
   { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },
   { to: '/account', label: 'account', roles: EVERYONE },

@@ -17,10 +17,12 @@ import { Route as SetupRouteImport } from './routes/setup'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
 import { Route as AppAccountRouteImport } from './routes/_app/account'
 import { Route as AppAuditRouteImport } from './routes/_app/audit'
+import { Route as AppBillingKeysRouteImport } from './routes/_app/billing-keys'
 import { Route as AppExchangeRatesRouteImport } from './routes/_app/exchange-rates'
 import { Route as AppFirstStepsRouteImport } from './routes/_app/first-steps'
 import { Route as AppKeysRouteImport } from './routes/_app/keys'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
+import { Route as AppPricesRouteImport } from './routes/_app/prices'
 import { Route as AppProductsRouteImport } from './routes/_app/products'
 import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
 import { Route as AppTenantsRouteImport } from './routes/_app/tenants'
@@ -67,6 +69,11 @@ const AppAuditRoute = AppAuditRouteImport.update({
   path: '/audit',
   getParentRoute: () => AppRoute,
 } as any)
+const AppBillingKeysRoute = AppBillingKeysRouteImport.update({
+  id: '/billing-keys',
+  path: '/billing-keys',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppExchangeRatesRoute = AppExchangeRatesRouteImport.update({
   id: '/exchange-rates',
   path: '/exchange-rates',
@@ -85,6 +92,11 @@ const AppKeysRoute = AppKeysRouteImport.update({
 const AppModelsRoute = AppModelsRouteImport.update({
   id: '/models',
   path: '/models',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppPricesRoute = AppPricesRouteImport.update({
+  id: '/prices',
+  path: '/prices',
   getParentRoute: () => AppRoute,
 } as any)
 const AppProductsRoute = AppProductsRouteImport.update({
@@ -126,10 +138,12 @@ export interface FileRoutesByFullPath {
   '/setup': typeof SetupRoute
   '/account': typeof AppAccountRoute
   '/audit': typeof AppAuditRoute
+  '/billing-keys': typeof AppBillingKeysRoute
   '/exchange-rates': typeof AppExchangeRatesRoute
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
+  '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/tenants': typeof AppTenantsRoute
@@ -144,10 +158,12 @@ export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
   '/account': typeof AppAccountRoute
   '/audit': typeof AppAuditRoute
+  '/billing-keys': typeof AppBillingKeysRoute
   '/exchange-rates': typeof AppExchangeRatesRoute
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
+  '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/tenants': typeof AppTenantsRoute
@@ -165,10 +181,12 @@ export interface FileRoutesById {
   '/setup': typeof SetupRoute
   '/_app/account': typeof AppAccountRoute
   '/_app/audit': typeof AppAuditRoute
+  '/_app/billing-keys': typeof AppBillingKeysRoute
   '/_app/exchange-rates': typeof AppExchangeRatesRoute
   '/_app/first-steps': typeof AppFirstStepsRoute
   '/_app/keys': typeof AppKeysRoute
   '/_app/models': typeof AppModelsRoute
+  '/_app/prices': typeof AppPricesRoute
   '/_app/products': typeof AppProductsRoute
   '/_app/provider-keys': typeof AppProviderKeysRoute
   '/_app/tenants': typeof AppTenantsRoute
@@ -187,10 +205,12 @@ export interface FileRouteTypes {
     | '/setup'
     | '/account'
     | '/audit'
+    | '/billing-keys'
     | '/exchange-rates'
     | '/first-steps'
     | '/keys'
     | '/models'
+    | '/prices'
     | '/products'
     | '/provider-keys'
     | '/tenants'
@@ -205,10 +225,12 @@ export interface FileRouteTypes {
     | '/setup'
     | '/account'
     | '/audit'
+    | '/billing-keys'
     | '/exchange-rates'
     | '/first-steps'
     | '/keys'
     | '/models'
+    | '/prices'
     | '/products'
     | '/provider-keys'
     | '/tenants'
@@ -225,10 +247,12 @@ export interface FileRouteTypes {
     | '/setup'
     | '/_app/account'
     | '/_app/audit'
+    | '/_app/billing-keys'
     | '/_app/exchange-rates'
     | '/_app/first-steps'
     | '/_app/keys'
     | '/_app/models'
+    | '/_app/prices'
     | '/_app/products'
     | '/_app/provider-keys'
     | '/_app/tenants'
@@ -304,6 +328,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppAuditRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/billing-keys': {
+      id: '/_app/billing-keys'
+      path: '/billing-keys'
+      fullPath: '/billing-keys'
+      preLoaderRoute: typeof AppBillingKeysRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/exchange-rates': {
       id: '/_app/exchange-rates'
       path: '/exchange-rates'
@@ -330,6 +361,13 @@ declare module '@tanstack/react-router' {
       path: '/models'
       fullPath: '/models'
       preLoaderRoute: typeof AppModelsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/prices': {
+      id: '/_app/prices'
+      path: '/prices'
+      fullPath: '/prices'
+      preLoaderRoute: typeof AppPricesRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/products': {
@@ -380,10 +418,12 @@ declare module '@tanstack/react-router' {
 interface AppRouteChildren {
   AppAccountRoute: typeof AppAccountRoute
   AppAuditRoute: typeof AppAuditRoute
+  AppBillingKeysRoute: typeof AppBillingKeysRoute
   AppExchangeRatesRoute: typeof AppExchangeRatesRoute
   AppFirstStepsRoute: typeof AppFirstStepsRoute
   AppKeysRoute: typeof AppKeysRoute
   AppModelsRoute: typeof AppModelsRoute
+  AppPricesRoute: typeof AppPricesRoute
   AppProductsRoute: typeof AppProductsRoute
   AppProviderKeysRoute: typeof AppProviderKeysRoute
   AppTenantsRoute: typeof AppTenantsRoute
@@ -396,10 +436,12 @@ interface AppRouteChildren {
 const AppRouteChildren: AppRouteChildren = {
   AppAccountRoute: AppAccountRoute,
   AppAuditRoute: AppAuditRoute,
+  AppBillingKeysRoute: AppBillingKeysRoute,
   AppExchangeRatesRoute: AppExchangeRatesRoute,
   AppFirstStepsRoute: AppFirstStepsRoute,
   AppKeysRoute: AppKeysRoute,
   AppModelsRoute: AppModelsRoute,
+  AppPricesRoute: AppPricesRoute,
   AppProductsRoute: AppProductsRoute,
   AppProviderKeysRoute: AppProviderKeysRoute,
   AppTenantsRoute: AppTenantsRoute,

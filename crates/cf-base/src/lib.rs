@@ -15,8 +15,10 @@ mod usage;
 pub use caller::{Caller, Limits, Role, TenantStatus, UserStatus};
 pub use error::{Error, Kind, Result};
 pub use id::{Id, IdError, KeyId, ModelId, ProductId, ProviderKeyId, RequestId, TenantId, UserId};
-pub use money::{Currency, ExchangeRate, Money, Nanos, PicoUsd, PriceMicros, parse_decimal_nanos};
+pub use money::{
+    Currency, ExchangeRate, Margin, Money, Nanos, PicoUsd, PriceMicros, parse_decimal_nanos,
+};
 pub use random::Random;
 pub use secret::{HashKey, MasterKey, Sealed, Sealer, Secret, sha256_hex};
 pub use time::{Clock, DateText, Timestamp};
-pub use usage::Usage;
+pub use usage::{Extra, ServiceTier, Usage};

@@ -129,6 +129,61 @@ impl PriceMicros {
     pub fn times(self, tokens: u64) -> PicoUsd {
         PicoUsd(i128::from(self.0) * i128::from(tokens))
     }
+
+    /// The price for one piece, of a price that is kept as micro-units each.
+    pub fn each(self, pieces: u64) -> PicoUsd {
+        PicoUsd(i128::from(self.0) * 1_000_000 * i128::from(pieces))
+    }
+
+    /// The price raised to `basis_points` of it, half up.
+    pub fn scaled(self, basis_points: i64) -> Self {
+        let exact = i128::from(self.0) * i128::from(basis_points);
+        let rounded = (exact + 5_000).div_euclid(10_000);
+        Self(i64::try_from(rounded).unwrap_or(i64::MAX))
+    }
+}
+
+/// What is put on top of a provider's price, in basis points (hundredths of a
+/// percent). Below zero it is a discount, down to nothing.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Margin(i64);
+
+impl Margin {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// A whole, in basis points.
+    const WHOLE: i128 = 10_000;
+
+    /// The margin of so many percent; `None` below −100 or above 10,000 percent,
+    /// or where there is no number.
+    pub fn of_percent(percent: f64) -> Option<Self> {
+        let points = (percent * 100.0).round();
+        if !(-10_000.0..=1_000_000.0).contains(&points) {
+            return None;
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "checked above")]
+        Some(Self(points as i64))
+    }
+
+    /// In basis points.
+    pub fn basis_points(self) -> i64 {
+        self.0
+    }
+
+    /// A cost with the margin on it, rounded up to the next exact unit: for
+    /// bounds, never for bills.
+    pub fn bound(self, cost: PicoUsd) -> PicoUsd {
+        let factor = Self::WHOLE + i128::from(self.0);
+        let exact = cost.0.saturating_mul(factor);
+        PicoUsd(
+            exact
+                .saturating_add(Self::WHOLE - 1)
+                .div_euclid(Self::WHOLE),
+        )
+    }
 }
 
 /// A sum of token costs before the one rounding: exact, in 10⁻¹² US dollars.
@@ -152,8 +207,14 @@ impl PicoUsd {
     /// Converts and rounds half up to nano-units: the only rounding on the way
     /// from a price to a balance. Stays at the end of the range if too large.
     pub fn convert(self, rate: ExchangeRate) -> Nanos {
-        const DIVISOR: i128 = 1_000_000_000_000;
-        let exact = self.0.saturating_mul(i128::from(rate.0));
+        self.charge(Margin::NONE, rate)
+    }
+
+    /// The same with a margin on top: margin, exchange rate, then one rounding.
+    pub fn charge(self, margin: Margin, rate: ExchangeRate) -> Nanos {
+        const DIVISOR: i128 = 1_000_000_000_000 * Margin::WHOLE;
+        let factor = (Margin::WHOLE + i128::from(margin.0)) * i128::from(rate.0);
+        let exact = self.0.saturating_mul(factor);
         let rounded = exact.saturating_add(DIVISOR / 2).div_euclid(DIVISOR);
         Nanos(i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX }))
     }
@@ -255,6 +316,26 @@ mod tests {
             PriceMicros(499).times(1).convert(ExchangeRate::ONE),
             Nanos(0)
         );
+    }
+
+    #[test]
+    fn a_margin_is_put_on_before_the_one_rounding() {
+        let margin = Margin::of_percent(12.5).expect("a margin");
+        assert_eq!(margin.basis_points(), 1_250);
+        // 444 pico-dollars: 0.444 nanos, with 12.5 % on top 0.4995: none.
+        let cost = PicoUsd(444);
+        assert_eq!(cost.charge(margin, ExchangeRate::ONE), Nanos(0));
+        // 445 are 0.500625: one. Rounded to whole pico-dollars first it were so too.
+        assert_eq!(PicoUsd(445).charge(margin, ExchangeRate::ONE), Nanos(1));
+        // 4,444 at a rate of 0.1 are 0.49995: none, though 4,999.5 rounds to 5,000.
+        let tenth = ExchangeRate(100_000_000);
+        assert_eq!(PicoUsd(4_444).charge(margin, tenth), Nanos(0));
+        assert_eq!(margin.bound(PicoUsd(4_444)), PicoUsd(5_000));
+        assert_eq!(Margin::of_percent(-100.0).expect("free").bound(cost).0, 0);
+        for wrong in [-100.1, 10_001.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(Margin::of_percent(wrong), None, "{wrong}");
+        }
+        assert_eq!(PriceMicros(75_000).scaled(11_000), PriceMicros(82_500));
     }
 
     proptest! {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::attempt;
 use crate::body::{GatewayBody, Upstream};
+use crate::hang_up::Attendance;
 use crate::limits::Admission;
 use crate::meter::Meter;
 use crate::models::{Deployment, Model};
@@ -57,10 +58,11 @@ struct Call<'a> {
 }
 
 pub async fn chat(
-    gateway: &Gateway,
+    gateway: Gateway,
     caller: Arc<Caller>,
     body: Bytes,
     request_id: RequestId,
+    attendance: Arc<Attendance>,
 ) -> Result<Response<GatewayBody>> {
     let inner = &*gateway.0;
     let ends_at = Instant::now() + inner.deadlines.total;
@@ -78,7 +80,7 @@ pub async fn chat(
             ),
         ));
     }
-    let candidates = candidates(&model, &caller)?;
+    let candidates = candidates(inner, &request, &model, &caller)?;
     let input = input_bound(&request, &model, &candidates)?;
     let mut output = output_plan(&request, &model, &candidates, input);
     let admission = inner.limiter.admit(&caller)?;
@@ -89,7 +91,7 @@ pub async fn chat(
         let output = tokens.saturating_mul(request.n);
         let costs = candidates
             .iter()
-            .map(|c| c.price.prices.worst_case(input, output));
+            .map(|c| c.price.worst_case(input, output, request.tier));
         costs.fold(PicoUsd(0), Ord::max)
     };
     let hold = inner
@@ -121,6 +123,7 @@ pub async fn chat(
         Arc::clone(&candidates[0].price),
         request.estimated_prompt_tokens().min(input),
         !request.include_usage,
+        Arc::clone(&attendance),
     );
     let mut call = Call {
         inner,
@@ -136,6 +139,7 @@ pub async fn chat(
         let Candidate { deployment, price } = candidate;
         let provider = deployment.key.provider;
         meter.dispatch(&deployment, price);
+        attendance.set_drain(deployment.key.hang_up.drains(request.stream));
         set(&mut call.headers, "x-cf-model", &deployment.model);
         set(&mut call.headers, "x-cf-provider", provider.as_str());
         if provider == Provider::Demo {
@@ -210,8 +214,13 @@ fn refuse(call: Call<'_>, failure: UpstreamFailure) -> Result<Response<GatewayBo
     }
 }
 
-/// Deployments that can be called, with their prices.
-fn candidates(model: &Model, caller: &Caller) -> Result<Vec<Candidate>> {
+/// Deployments that can be called, with their prices for this caller.
+fn candidates(
+    inner: &Inner,
+    request: &ChatRequest<'_>,
+    model: &Model,
+    caller: &Caller,
+) -> Result<Vec<Candidate>> {
     let mut found = Vec::with_capacity(2);
     let mut reason = Error::new(
         Kind::Upstream { status: 503 },
@@ -235,7 +244,7 @@ fn candidates(model: &Model, caller: &Caller) -> Result<Vec<Candidate>> {
             continue;
         }
         // A call without a price cannot be held to a budget.
-        let Some(price) = &deployment.price else {
+        let Some(price) = deployment.price(&inner.ledger) else {
             reason = Error::new(
                 Kind::Unprocessable,
                 format!(
@@ -248,9 +257,21 @@ fn candidates(model: &Model, caller: &Caller) -> Result<Vec<Candidate>> {
             );
             continue;
         };
+        let price = inner.ledger.customer_price(caller, &model.name, &price);
+        if !price.knows(request.tier) {
+            reason = Error::invalid_field(
+                "service_tier",
+                format!(
+                    "No price is known for the model \"{}\" in the service tier {}; leave \
+                     service_tier out.",
+                    model.name, request.tier
+                ),
+            );
+            continue;
+        }
         found.push(Candidate {
             deployment: Arc::clone(deployment),
-            price: Arc::clone(price),
+            price,
         });
     }
     if found.is_empty() {
@@ -464,7 +485,10 @@ fn stream(mut call: Call<'_>, upstream: Upstream, meter: Meter) -> Response<Gate
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Proxies in front must not collect what is meant to flow.
     set(&mut call.headers, "x-accel-buffering", "no");
-    let body = GatewayBody::stream(upstream, meter, call.inner.deadlines, call.ends_at);
+    let drains = (meter.deployment())
+        .is_some_and(|d| d.key.hang_up.drains(true))
+        .then(|| call.inner.drains.clone());
+    let body = GatewayBody::stream(upstream, meter, call.inner.deadlines, call.ends_at, drains);
     let mut response = Response::new(body);
     *response.headers_mut() = call.headers;
     response

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use crate::hang_up::HangUp;
+
 /// A public model.
 #[derive(Debug)]
 pub struct Model {
@@ -31,8 +33,9 @@ pub struct Deployment {
     pub key: Arc<ProviderKey>,
     /// The provider's name of the model.
     pub model: String,
-    /// What its calls are billed by; `None` if no price is known.
-    pub price: Option<Arc<PriceVersion>>,
+    /// The operator's own prices, or none at all for the demo provider; the price
+    /// book otherwise.
+    own_price: Option<Arc<PriceVersion>>,
     /// Output tokens it gives at most, where the price book knows.
     pub max_output_tokens: Option<u64>,
     /// Input tokens it takes at most, where the price book knows.
@@ -50,8 +53,22 @@ pub struct ProviderKey {
     pub provider: Provider,
     pub base_url: String,
     pub secret: Secret,
+    /// What becomes of its calls when the client leaves.
+    pub hang_up: HangUp,
+    /// Where the provider works, as far as its prices depend on that; may be empty.
+    region: String,
     /// The one tenant it is for; `None` for all.
     tenant: Option<TenantId>,
+}
+
+impl Deployment {
+    /// What a call of now costs; `None` if no price is known.
+    pub fn price(&self, ledger: &Ledger) -> Option<Arc<PriceVersion>> {
+        let key = &self.key;
+        self.own_price
+            .clone()
+            .or_else(|| ledger.book_price(key.provider.as_str(), &self.model, &key.region))
+    }
 }
 
 impl Model {
@@ -71,6 +88,13 @@ struct DeploymentWire {
     weight: u64,
     #[serde(default)]
     order: i64,
+}
+
+/// What the gateway reads of a provider key's settings.
+#[derive(Default, Deserialize)]
+struct KeySettings {
+    #[serde(default)]
+    hang_up: Option<String>,
 }
 
 fn one() -> u64 {
@@ -112,7 +136,8 @@ impl Catalogue {
         let mut keys = HashMap::new();
         for row in db
             .query(
-                "select id, name, provider, base_url, secret_sealed, tenant_id from provider_keys \
+                "select id, name, provider, base_url, region, secret_sealed, tenant_id, settings \
+                 from provider_keys \
                  where active = 1",
                 vec![],
             )
@@ -197,10 +222,16 @@ fn provider_key(row: &Row, sealer: &Sealer) -> Result<Option<ProviderKey>> {
             }
         }
     };
+    let base_url: String = row.get("base_url")?;
+    let region: String = row.get("region")?;
+    let settings: String = row.get("settings")?;
+    let settings: KeySettings = serde_json::from_str(&settings).unwrap_or_default();
     Ok(Some(ProviderKey {
         id,
         provider,
-        base_url: row.get("base_url")?,
+        region: provider.price_region(&base_url, &region),
+        hang_up: HangUp::of(provider, &base_url, settings.hang_up.as_deref()),
+        base_url,
         secret,
         tenant: tenant(row)?,
     }))
@@ -263,15 +294,15 @@ fn deployment(
 ) -> Deployment {
     let provider = key.provider.as_str();
     // The book knows a model's limits also where the operator sets its prices.
-    let book = ledger.price(provider, &wire.model, None);
-    let own = own_prices.and_then(|own| ledger.price(provider, &wire.model, Some(own)));
+    let book = ledger.book_price(provider, &wire.model, &key.region);
+    let own = own_prices.map(|own| Arc::new(PriceVersion::own(provider, &wire.model, own)));
     // The demo provider is ours and costs nothing unless a price is set.
     let free = || (key.provider == Provider::Demo).then(|| Arc::new(PriceVersion::free()));
     Deployment {
         key: Arc::clone(key),
         max_output_tokens: book.as_ref().and_then(|b| b.max_output_tokens),
         max_input_tokens: book.as_ref().and_then(|b| b.max_input_tokens),
-        price: own.or(book).or_else(free),
+        own_price: own.or_else(free),
         model: wire.model,
         weight: wire.weight,
         order: wire.order,

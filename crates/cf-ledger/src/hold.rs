@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cf_base::{
-    Currency, ExchangeRate, Id, Money, Nanos, PicoUsd, ProviderKeyId, RequestId, Timestamp, Usage,
-    UserId,
+    Currency, ExchangeRate, Extra, Id, Money, Nanos, PicoUsd, ProviderKeyId, RequestId, Timestamp,
+    Usage, UserId,
 };
 use cf_db::{Row, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -241,9 +241,8 @@ impl Hold {
     }
 
     fn close(&self, permit: mpsc::OwnedPermit<Op>, call: CallRecord) -> Settled {
-        let pico = call.price.cost(&call.usage);
-        let cost = pico.convert(self.rate.rate);
-        let tenant_cost = pico.convert(self.tenant_rate.rate);
+        let cost = call.price.charge(&call.usage, self.rate.rate);
+        let tenant_cost = call.price.charge(&call.usage, self.tenant_rate.rate);
         let row = UsageRow {
             request_id: self.row.hold_id.clone(),
             user_id: self.row.user_id,
@@ -389,11 +388,11 @@ impl UsageRow {
     pub(crate) const INSERT: &'static str = "insert into usage_logs (id, request_id, user_id, tenant_id, \
         key_id, model, model_used, provider, provider_key_id, prompt_tokens, completion_tokens, \
         cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, \
-        audio_input_tokens, audio_output_tokens, cost, currency, tenant_cost, tenant_currency, \
+        audio_input_tokens, audio_output_tokens, extra, provider_cost, cost, currency, tenant_cost, tenant_currency, \
         exchange_rate, tenant_exchange_rate, exchange_rate_date, price_version, status, estimated, \
         source, latency_ms, time_to_first_token_ms, request_hash, metadata, created) \
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-        $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)";
+        $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)";
 
     pub(crate) fn values(&self, id: Id, created: &str) -> Vec<Value> {
         let count = |tokens: u64| Value::Int(i64::try_from(tokens).unwrap_or(i64::MAX));
@@ -415,6 +414,8 @@ impl UsageRow {
             count(self.usage.reasoning),
             count(self.usage.audio_input),
             count(self.usage.audio_output),
+            self.extra().into(),
+            self.provider_cost().into(),
             self.cost.nanos.into(),
             self.cost.currency.as_str().into(),
             self.tenant_cost.nanos.into(),
@@ -437,6 +438,22 @@ impl UsageRow {
         ]
     }
 
+    /// Empty for most calls.
+    fn extra(&self) -> String {
+        let extra = &self.usage.extra;
+        if extra.is_none() {
+            return String::new();
+        }
+        serde_json::to_string(extra).expect("counters are plain numbers")
+    }
+
+    /// In US dollars; unknown, and so nothing, where another program told the cost.
+    fn provider_cost(&self) -> Nanos {
+        self.price.as_ref().map_or(Nanos::ZERO, |price| {
+            price.provider_cost(&self.usage).convert(ExchangeRate::ONE)
+        })
+    }
+
     /// The usage as a row of `usage_logs` holds it.
     pub(crate) fn read_usage(row: &Row) -> cf_base::Result<Usage> {
         let cache_read: u64 = row.get("cached_tokens")?;
@@ -446,15 +463,23 @@ impl UsageRow {
         let audio_output: u64 = row.get("audio_output_tokens")?;
         let prompt: u64 = row.get("prompt_tokens")?;
         let completion: u64 = row.get("completion_tokens")?;
+        let extra: String = row.get("extra")?;
+        let extra: Extra = if extra.is_empty() {
+            Extra::default()
+        } else {
+            serde_json::from_str(&extra).map_err(cf_base::Error::internal)?
+        };
+        let apart = cache_read + cache_write + cache_write_1h + audio_input + extra.image_input;
         Ok(Usage {
-            input: prompt.saturating_sub(cache_read + cache_write + cache_write_1h + audio_input),
+            input: prompt.saturating_sub(apart),
             cache_read,
             cache_write,
             cache_write_1h,
             audio_input,
-            output: completion.saturating_sub(audio_output),
+            output: completion.saturating_sub(audio_output + extra.image_output),
             reasoning: row.get("reasoning_tokens")?,
             audio_output,
+            extra,
         })
     }
 }

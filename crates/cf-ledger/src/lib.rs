@@ -13,6 +13,7 @@ mod hold;
 mod prices;
 mod rates;
 mod rows;
+mod totals;
 mod usage;
 mod verify;
 mod writer;
@@ -29,15 +30,20 @@ pub use account::{
     Account, AccountKind, NewAccount, account, open_account, reset_budget, reset_due_budgets,
     set_limit, set_reset_date, top_up,
 };
-pub use external::{Check, ExternalUsage, Logged};
+pub use external::{Check, ExternalUsage, Logged, Reservation};
 pub use hold::{CallRecord, CallStatus, Hold, Receipt, Settled};
-pub use prices::{OwnPrices, PriceVersion, Prices, Tier};
-pub use rates::{Rate, Rates};
-pub use usage::{SummaryBy, SummaryFilter, SummaryRow};
+pub use prices::{
+    Changed, Charge, Edition, FieldChange, Found, Import, ModelName, OwnPrices, PriceList,
+    PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
+    search as search_prices, take,
+};
+pub use rates::{Rate, RateState, Rates, rates_in_use};
+pub use totals::Totals;
+pub use usage::{SUMMARY_ROWS, SummaryBy, SummaryFilter, SummaryRow};
 pub use verify::Difference;
 
 use hold::HoldRow;
-use prices::PriceBook;
+use prices::{Customers, PriceBook};
 use writer::Op;
 
 /// Writes that may wait at a time; each running call keeps one place for its
@@ -81,11 +87,11 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     db: Db,
     clock: Clock,
-    random: Random,
     node: String,
     queue: mpsc::Sender<Op>,
     rates: Rates,
     book: PriceBook,
+    customers: Customers,
     booked: broadcast::Sender<Booked>,
     /// Since when every heartbeat of ours has succeeded (unix ms); 0: the last one
     /// failed, or the writer has found the database away since.
@@ -97,7 +103,8 @@ impl Ledger {
     /// process left, loads prices and rates, starts the writer.
     pub async fn start(db: Db, clock: Clock, random: Random) -> cf_base::Result<Self> {
         let rates = Rates::load(&db, &clock.now().to_day()).await?;
-        let book = PriceBook::embedded();
+        let book = PriceBook::load(&db, clock.now()).await?;
+        let customers = Customers::load(&db).await?;
         let (queue, receiver) = mpsc::channel(QUEUE);
         let (booked, _) = broadcast::channel(EVENTS);
         let beating_since = Arc::new(AtomicI64::new(0));
@@ -105,10 +112,10 @@ impl Ledger {
             node: cf_base::Id::new(&random).to_string(),
             db: db.clone(),
             clock: clock.clone(),
-            random: random.clone(),
             queue,
             rates,
             book,
+            customers,
             booked: booked.clone(),
             beating_since: Arc::clone(&beating_since),
         }));
@@ -128,18 +135,28 @@ impl Ledger {
         hold::reserve(self, request, &self.0.node).await
     }
 
-    /// The price version of a provider's model: the operator's own prices where
-    /// they are set, else the price book's; `None` if neither knows it.
-    pub fn price(
+    /// The price book's prices of a provider's model that hold now; `region` is
+    /// where it is deployed, or empty.
+    pub fn book_price(
         &self,
         provider: &str,
         provider_model: &str,
-        own: Option<&OwnPrices>,
+        region: &str,
     ) -> Option<Arc<PriceVersion>> {
-        match own {
-            Some(own) => Some(Arc::new(PriceVersion::own(provider, provider_model, own))),
-            None => self.0.book.find(provider, provider_model),
-        }
+        let now = self.0.clock.now();
+        self.0.book.find(now, provider, provider_model, region)
+    }
+
+    /// The version by which `caller` is billed for the public model
+    /// `public_model`, where that costs `price`: with the margin of the product, or
+    /// by a price list of tenant or product.
+    pub fn customer_price(
+        &self,
+        caller: &Caller,
+        public_model: &str,
+        price: &Arc<PriceVersion>,
+    ) -> Arc<PriceVersion> {
+        self.0.customers.price(caller, public_model, price)
     }
 
     /// The price of a model that is known by its provider's name only, such as
@@ -155,13 +172,13 @@ impl Ledger {
             "vertex",
         ];
         if let Some((provider, model)) = name.split_once('/')
-            && let Some(found) = self.0.book.find(provider, model)
+            && let Some(found) = self.book_price(provider, model, "")
         {
             return Some(found);
         }
         PROVIDERS
             .iter()
-            .find_map(|provider| self.0.book.find(provider, name))
+            .find_map(|provider| self.book_price(provider, name, ""))
     }
 
     /// An exact cost in a budget's currency.
@@ -173,10 +190,13 @@ impl Ledger {
         Ok(cost.convert(self.0.rates.from_usd(currency)?.rate))
     }
 
-    /// Reads exchange rates again, after one was changed.
+    /// Reads exchange rates, price book and customers' prices again, after one was
+    /// changed.
     pub async fn reload(&self) -> cf_base::Result<()> {
-        let today = self.0.clock.now().to_day();
-        self.0.rates.reload(&self.0.db, &today).await
+        let now = self.0.clock.now();
+        self.0.rates.reload(&self.0.db, &now.to_day()).await?;
+        self.0.book.reload(&self.0.db, now).await?;
+        self.0.customers.reload(&self.0.db).await
     }
 
     /// Told of every booked call after its commit.

@@ -4,8 +4,11 @@
 use std::collections::HashMap;
 
 use arc_swap::ArcSwap;
-use cf_base::{Currency, ExchangeRate, Kind};
+use cf_base::{Currency, ExchangeRate, Kind, Timestamp};
 use cf_db::Db;
+use serde::Serialize;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// A rate with the day it was set for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,55 @@ pub struct Rate {
     pub date: String,
     /// Where it is from; begins with `placeholder` until somebody sets a real one.
     pub source: String,
+}
+
+/// The rate of a currency that budgets are in, and how old it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct RateState {
+    /// The currency.
+    pub quote: String,
+    /// Units of it for one US dollar in 10⁻⁹; none where there is no rate.
+    #[serde(skip)]
+    pub rate: Option<ExchangeRate>,
+    /// The day it is of.
+    pub date: String,
+    /// Where it is from.
+    pub source: String,
+    /// Days since then.
+    pub age_days: i64,
+    /// Whether somebody must set the real one.
+    pub placeholder: bool,
+}
+
+/// The rates of all currencies that budgets are in, but dollars.
+pub async fn rates_in_use(db: &Db, now: Timestamp) -> cf_base::Result<Vec<RateState>> {
+    let today = now.to_day();
+    let rates = Rates::load(db, &today).await?;
+    let rows = db
+        .query(
+            "select distinct currency from ledger_accounts where currency <> 'USD' \
+             order by currency",
+            vec![],
+        )
+        .await?;
+    let mut states = Vec::with_capacity(rows.len());
+    for row in rows {
+        let quote: String = row.at(0)?;
+        let found = Currency::parse(&quote).and_then(|c| rates.from_usd(c).ok());
+        let day = found.as_ref().and_then(|rate| Timestamp::parse(&rate.date));
+        let age = day.map_or(0, |day| now.millis_since(day) / DAY_MS);
+        states.push(RateState {
+            quote,
+            rate: found.as_ref().map(|r| r.rate),
+            date: found.as_ref().map(|r| r.date.clone()).unwrap_or_default(),
+            placeholder: found
+                .as_ref()
+                .is_some_and(|r| r.source.starts_with("placeholder")),
+            source: found.map(|r| r.source).unwrap_or_default(),
+            age_days: age,
+        });
+    }
+    Ok(states)
 }
 
 /// The rates in force.
@@ -33,7 +85,8 @@ impl Rates {
         let rows = db
             .query(
                 "select quote, rate, date, source from exchange_rates \
-                 where base = 'USD' and rate > 0 and date <= $1 order by date, created",
+                 where base = 'USD' and rate > 0 and date <= $1 \
+                 order by case when source like 'placeholder%' then 0 else 1 end, date, created",
                 vec![today.into()],
             )
             .await?;
@@ -42,7 +95,7 @@ impl Rates {
             let Some(quote) = Currency::parse(&row.get::<String>("quote")?) else {
                 continue;
             };
-            // Ordered by date: the last one stays.
+            // Ordered by date, placeholders before all real ones: the last one stays.
             rates.insert(
                 quote,
                 Rate {

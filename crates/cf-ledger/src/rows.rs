@@ -200,8 +200,8 @@ impl Rows {
     pub(crate) async fn write(&mut self, tx: &mut Tx) -> Result<(), DbError> {
         for (sql, rows) in [
             (
-                "insert into price_versions (id, provider, model, source, prices, created) \
-                 values ($1, $2, $3, $4, $5, $6) on conflict (id) do nothing",
+                "insert into price_versions (id, provider, model, source, prices, charge, created) \
+                 values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing",
                 std::mem::take(&mut self.versions),
             ),
             (
@@ -251,6 +251,7 @@ pub(crate) fn version_row(version: &PriceVersion, created: &str) -> Vec<Value> {
         serde_json::to_string(&version.prices)
             .expect("prices are plain numbers")
             .into(),
+        version.charge_text().into(),
         created.into(),
     ]
 }

@@ -8,7 +8,7 @@ use cf_db::{Db, Row};
 
 use crate::Ledger;
 use crate::hold::UsageRow;
-use crate::prices::Prices;
+use crate::{Charge, Prices};
 
 /// Something that does not add up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,14 +102,20 @@ async fn pending(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
 
 /// Every call's cost against its usage and prices, and against what was posted.
 async fn costs(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
-    let mut versions: HashMap<String, Prices> = HashMap::new();
+    let mut versions: HashMap<String, (Prices, Charge)> = HashMap::new();
     for row in db
-        .query("select id, prices from price_versions", vec![])
+        .query("select id, prices, charge from price_versions", vec![])
         .await?
     {
         let prices = serde_json::from_str(&row.get::<String>("prices")?)
             .map_err(cf_base::Error::internal)?;
-        versions.insert(row.get("id")?, prices);
+        let charge: String = row.get("charge")?;
+        let charge = if charge.is_empty() {
+            Charge::NONE
+        } else {
+            serde_json::from_str(&charge).map_err(cf_base::Error::internal)?
+        };
+        versions.insert(row.get("id")?, (prices, charge));
     }
     let mut last = String::new();
     loop {
@@ -117,7 +123,7 @@ async fn costs(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
             .query(
                 "select u.id, u.request_id, u.prompt_tokens, u.completion_tokens, u.cached_tokens, \
                  u.cache_write_tokens, u.cache_write_1h_tokens, u.reasoning_tokens, \
-                 u.audio_input_tokens, u.audio_output_tokens, u.cost, u.tenant_cost, \
+                 u.audio_input_tokens, u.audio_output_tokens, u.extra, u.provider_cost, u.cost, u.tenant_cost, \
                  u.exchange_rate, u.tenant_exchange_rate, u.price_version \
                  from usage_logs u where u.id > $1 order by u.id limit $2",
                 vec![last.clone().into(), CHUNK.into()],
@@ -160,7 +166,7 @@ async fn costs(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
 
 fn check_cost(
     row: &Row,
-    versions: &HashMap<String, Prices>,
+    versions: &HashMap<String, (Prices, Charge)>,
     found: &mut Vec<Difference>,
 ) -> cf_base::Result<()> {
     let version: String = row.get("price_version")?;
@@ -168,7 +174,7 @@ fn check_cost(
         return Ok(());
     }
     let request: String = row.get("request_id")?;
-    let Some(prices) = versions.get(&version) else {
+    let Some((prices, charge)) = versions.get(&version) else {
         found.push(Difference {
             what: format!("call {request} price version"),
             stands: version,
@@ -176,13 +182,24 @@ fn check_cost(
         });
         return Ok(());
     };
-    let cost = prices.cost(&UsageRow::read_usage(row)?);
+    let usage = UsageRow::read_usage(row)?;
+    // Calls of the first version have no cost of the provider.
+    let provider_cost: Nanos = row.get("provider_cost")?;
+    let should_be = prices.cost(&usage).convert(ExchangeRate::ONE);
+    if provider_cost != should_be && provider_cost != Nanos::ZERO {
+        found.push(Difference {
+            what: format!("call {request} provider cost"),
+            stands: provider_cost.to_string(),
+            should_be: should_be.to_string(),
+        });
+    }
     for (name, cost_column, rate_column) in [
         ("cost", "cost", "exchange_rate"),
         ("tenant cost", "tenant_cost", "tenant_exchange_rate"),
     ] {
         let stands: Nanos = row.get(cost_column)?;
-        let should_be = cost.convert(ExchangeRate(row.get(rate_column)?));
+        let rate = ExchangeRate(row.get(rate_column)?);
+        let should_be = charge.of(prices, &usage, rate);
         if stands != should_be {
             found.push(Difference {
                 what: format!("call {request} {name}"),

@@ -4,6 +4,8 @@
 //! Exhaustive matches over [`Provider`] live in this file only; a new provider
 //! is a variant here and a file of its own.
 
+mod count;
+mod counters;
 mod demo;
 mod frame;
 mod openai;
@@ -14,6 +16,9 @@ use http::HeaderValue;
 use http::header::{self, HeaderName};
 use serde::Serialize;
 
+pub use counters::{
+    AnthropicCounter, BedrockCounter, Counted, GeminiCounter, ResponsesCounter, embedding_usage,
+};
 pub use demo::{demo_plain, demo_stream};
 pub use frame::sse::{SseDecoder, SseError, SseEvent};
 pub use openai::{
@@ -65,6 +70,7 @@ pub struct ProviderInfo {
     needs_base_url: bool,
     needs_secret: bool,
     needs_region: bool,
+    takes_region: bool,
     supported: bool,
     settings: [(); 0],
 }
@@ -223,6 +229,18 @@ impl Provider {
         })
     }
 
+    /// The name by which a price book may have prices of the place where the
+    /// provider works: what the key says, else what OpenAI's host says.
+    pub fn price_region(self, base_url: &str, region: &str) -> String {
+        let region = region.trim().to_ascii_lowercase();
+        let host = base_url.split_once("://").map_or("", |(_, rest)| rest);
+        match self {
+            Self::OpenAi if host.starts_with("eu.api.openai.com") => "eu".into(),
+            Self::OpenAi if host.starts_with("us.api.openai.com") => "us".into(),
+            _ => region,
+        }
+    }
+
     fn credentials(self, secret: &str) -> Option<(HeaderName, HeaderValue)> {
         // Pasted with the line's end, as it happens.
         let secret = secret.trim();
@@ -246,6 +264,8 @@ impl Provider {
             needs_base_url: matches!(self, Self::Azure | Self::OpenAiCompatible),
             needs_secret: !matches!(self, Self::OpenAiCompatible | Self::Demo),
             needs_region: matches!(self, Self::Vertex | Self::Bedrock),
+            // Where prices may depend on it.
+            takes_region: matches!(self, Self::OpenAi | Self::Azure),
             supported: self.is_supported(),
             settings: [],
         }
@@ -264,6 +284,14 @@ mod tests {
     fn target(provider: Provider, base: &str) -> (String, Option<(HeaderName, HeaderValue)>) {
         let target = provider.chat_target(base, " key\n").expect("an address");
         (target.url, target.credentials)
+    }
+
+    #[test]
+    fn the_region_is_the_keys_or_the_hosts() {
+        let openai = |base| Provider::OpenAi.price_region(base, "");
+        assert_eq!(openai("https://eu.api.openai.com/v1"), "eu");
+        assert_eq!(openai("https://api.openai.com/v1"), "");
+        assert_eq!(Provider::Azure.price_region("https://r", " EU "), "eu");
     }
 
     #[test]

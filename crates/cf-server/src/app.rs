@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hosts::Hosts;
+use crate::idempotency::Idempotency;
+use crate::request_limits::RequestLimits;
 use crate::sign_ups::SignUps;
 use crate::wiring::Wiring;
 use crate::{Config, jobs};
@@ -44,12 +46,18 @@ pub struct Inner {
     pub hub: Hub,
     /// Budgets and prices.
     pub ledger: Ledger,
+    /// The way out.
+    pub http: HttpClient,
     /// The data path to providers.
     pub gateway: Gateway,
     /// Which host is whose.
     pub hosts: Hosts,
     /// The one-time set-up link, while there is no administrator.
     pub setup: RwLock<Option<SetupToken>>,
+    /// Answers to money writes, by `Idempotency-Key`.
+    pub idempotency: Idempotency,
+    /// How often billing keys are used, and wrong ones tried.
+    pub request_limits: RequestLimits,
     /// How often strangers sign up.
     pub sign_ups: SignUps,
     /// Background work, waited for when the server stops.
@@ -99,6 +107,7 @@ impl App {
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let sealer = Sealer::new(&master);
+        let idempotency = Idempotency::new(&master);
         let identity = Identity::new(
             db.clone(),
             clock.clone(),
@@ -113,9 +122,11 @@ impl App {
             random: random.clone(),
             deadlines: Deadlines::default(),
             ledger: ledger.clone(),
-            http,
+            http: http.clone(),
             sealer: sealer.clone(),
             db: db.clone(),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
         })
         .await?;
         let hosts = Hosts::load(&config.base_domain, &db).await?;
@@ -144,9 +155,12 @@ impl App {
             engine,
             hub,
             ledger,
+            http,
             gateway,
             hosts,
             setup: RwLock::new(None),
+            idempotency,
+            request_limits: RequestLimits::default(),
             sign_ups: SignUps::default(),
             tasks,
             stopping,
@@ -172,7 +186,7 @@ impl App {
         let kept = self.engine.collections().get(collection).is_some_and(|c| {
             matches!(
                 c.name,
-                "tenants" | "provider_keys" | "models" | "exchange_rates"
+                "tenants" | "products" | "provider_keys" | "models" | "exchange_rates"
             )
         });
         if kept {

@@ -38,6 +38,10 @@ pub struct Settings {
     pub billing_api_key: Option<String>,
     /// The master key as 64 hexadecimal digits; none: `master.key` in the data directory.
     pub master_key: Option<String>,
+    /// Address of the day's exchange rates, in the ECB's XML.
+    pub exchange_rates_url: Option<String>,
+    /// Days after which an exchange rate is warned about.
+    pub exchange_rates_max_age_days: Option<u32>,
     /// `json` or `text`.
     pub log_format: Option<LogFormat>,
 }
@@ -115,6 +119,10 @@ pub struct Config {
     pub master_key: Option<Secret>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Where the day's exchange rates are fetched, if anywhere.
+    pub exchange_rates_url: Option<String>,
+    /// Days after which an exchange rate is warned about.
+    pub exchange_rates_max_age_days: i64,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How long running streams get when the server stops.
@@ -157,6 +165,10 @@ impl Settings {
                 .or(other.allow_private_upstreams),
             billing_api_key: self.billing_api_key.or(other.billing_api_key),
             master_key: self.master_key.or(other.master_key),
+            exchange_rates_url: self.exchange_rates_url.or(other.exchange_rates_url),
+            exchange_rates_max_age_days: self
+                .exchange_rates_max_age_days
+                .or(other.exchange_rates_max_age_days),
             log_format: self.log_format.or(other.log_format),
         }
     }
@@ -197,6 +209,12 @@ impl Settings {
             return Err("base_domain is a domain such as example.com".into());
         }
         let demo = self.demo.unwrap_or(false);
+        let allow_private_upstreams = self.allow_private_upstreams.unwrap_or(demo);
+        let exchange_rates_url = self.exchange_rates_url.filter(|url| !url.is_empty());
+        if let Some(url) = &exchange_rates_url {
+            cf_http::check_address(url, allow_private_upstreams)
+                .map_err(|e| format!("exchange_rates_url cannot be used: {e}"))?;
+        }
         Ok(Config {
             listen,
             data_dir,
@@ -204,10 +222,12 @@ impl Settings {
             database,
             roles: roles(self.roles.as_deref())?,
             demo,
-            allow_private_upstreams: self.allow_private_upstreams.unwrap_or(demo),
+            allow_private_upstreams,
             billing_api_key: billing_key(self.billing_api_key)?,
             master_key: self.master_key.filter(|k| !k.is_empty()).map(Secret::new),
             trusted_proxies: proxies(self.trusted_proxies.as_deref())?,
+            exchange_rates_url,
+            exchange_rates_max_age_days: self.exchange_rates_max_age_days.unwrap_or(7).into(),
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             shutdown_grace: Duration::from_secs(30),
         })

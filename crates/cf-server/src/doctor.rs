@@ -7,7 +7,7 @@ use cf_base::{Clock, Random, Sealed, Sealer};
 use cf_db::{Db, Location};
 use cf_ledger::Ledger;
 
-use crate::{Config, data_dir};
+use crate::{Config, data_dir, exchange_rates};
 
 struct Report {
     problems: usize,
@@ -85,6 +85,8 @@ async fn database(config: &Config, db: &Db, report: &mut Report) -> Result<(), c
     people(db, report).await?;
     models(db, master.map(|m| Sealer::new(&m)), report).await?;
     budgets(db, report).await?;
+    rates(config, db, report).await?;
+    prices(db, report).await?;
     let differences = Ledger::verify(db).await?;
     if differences.is_empty() {
         report.ok("the ledger is clean");
@@ -216,21 +218,41 @@ async fn budgets(db: &Db, report: &mut Report) -> Result<(), cf_base::Error> {
             "{late} budgets are due for a reset; a running server does it within a minute"
         ));
     }
-    let placeholder = "select count(*) from exchange_rates where source like 'placeholder%' and not exists \
-         (select 1 from exchange_rates e where e.source not like 'placeholder%')";
-    if count(db, placeholder).await? > 0 {
-        report.problem(
-            "the exchange rate from USD is a placeholder: set the real one in the portal under Exchange \
-             rates, or every bill is off",
-        );
+    Ok(())
+}
+
+/// "The bills are off."
+async fn rates(config: &Config, db: &Db, report: &mut Report) -> Result<(), cf_base::Error> {
+    for rate in cf_ledger::rates_in_use(db, Clock::system().now()).await? {
+        let quote = &rate.quote;
+        if rate.rate.is_none() {
+            report.problem(&format!(
+                "there are budgets in {quote} without an exchange rate from USD: calls of these users are \
+                 refused"
+            ));
+        } else if rate.placeholder {
+            report.problem(&format!(
+                "the exchange rate from USD to {quote} is a placeholder: set the real one in the portal \
+                 under Exchange rates, or every bill is off"
+            ));
+        } else if rate.age_days > config.exchange_rates_max_age_days {
+            report.problem(&format!(
+                "the exchange rate from USD to {quote} is of {} ({} days old): {}",
+                rate.date,
+                rate.age_days,
+                exchange_rates::remedy(config)
+            ));
+        }
     }
-    let missing = "select count(distinct a.currency) from ledger_accounts a where a.currency <> 'USD' \
-                   and not exists (select 1 from exchange_rates e where e.base = 'USD' \
-                   and e.quote = a.currency)";
-    if count(db, missing).await? > 0 {
-        report.problem(
-            "there are budgets in a currency without an exchange rate from USD: calls of these users are \
-             refused",
+    Ok(())
+}
+
+/// "Is what we bill by still right?"
+async fn prices(db: &Db, report: &mut Report) -> Result<(), cf_base::Error> {
+    if cf_ledger::prices_outdated(db, &Clock::system()).await? {
+        report.note(
+            "this program brings a newer price book than the one in force: look at what it changes with \
+             `cloudfreedom prices import`, and take it there",
         );
     }
     Ok(())

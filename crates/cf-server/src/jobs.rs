@@ -1,13 +1,14 @@
 //! Background work: changes made elsewhere, budgets whose period ended,
 //! reservations that nobody ended, realtime events of booked calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cf_collections::Action;
 use cf_ledger::Booked;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::App;
+use crate::{App, exchange_rates};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
@@ -18,6 +19,11 @@ const RESETS: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the last use of keys is written down.
 const CLEANING: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether exchange rates are to be fetched or are too old.
+const RATES: Duration = Duration::from_secs(15 * 60);
+/// How often answers kept for repeats are looked through for old ones.
+const PRUNING: Duration = Duration::from_secs(600);
 
 /// Starts every job.
 pub fn start(app: &App) {
@@ -44,10 +50,18 @@ pub fn start(app: &App) {
         app.ledger.expire_holds(false).await?;
         Ok(())
     });
+    let rates = Arc::new(exchange_rates::Times::default());
+    every(app, RATES, "exchange_rates", move |app: App| {
+        let times = Arc::clone(&rates);
+        async move { exchange_rates::look(&app, &times).await }
+    });
     app.tasks.spawn(heartbeat(app.clone()));
     every(app, CLEANING, "cleaning", |app: App| async move {
         app.identity.flush_last_used().await?;
         Ok(())
+    });
+    every(app, PRUNING, "idempotency", |app: App| async move {
+        app.idempotency.prune(&app.db, &app.clock).await
     });
     app.tasks.spawn(publish_booked(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());

@@ -5,14 +5,18 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cf_base::{Clock, Currency, Id, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId};
+use cf_base::{
+    Clock, Currency, Id, Margin, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId,
+};
 use cf_collections::{
     Action, Collection, HookFuture, Hooks, Hub, Level, Principal, Record, RecordError, Result,
     Scope, Write,
 };
 use cf_db::{Tx, Value};
 use cf_identity::{Actor, AuditEntry, AuthCollection, Identity, NewKey, move_to_tenant};
-use cf_ledger::{AccountKind, NewAccount, OwnPrices, open_account, set_limit, set_reset_date};
+use cf_ledger::{
+    AccountKind, NewAccount, OwnPrices, PriceList, open_account, set_limit, set_reset_date,
+};
 use serde_json::{Map, Value as Json, json};
 
 /// Days of a budget period where no product says otherwise, as in the seed.
@@ -54,7 +58,11 @@ impl Hooks for Wiring {
                 }
                 "models" => check_prices(write)?,
                 "exchange_rates" => check_day(write)?,
-                "tenants" => check_slug(write)?,
+                "tenants" => {
+                    check_slug(write)?;
+                    check_terms(write)?;
+                }
+                "products" => check_terms(write)?,
                 "users" => check_product(scope.principal, write, true)?,
                 "api_keys" => {
                     return Err(RecordError::new(
@@ -114,9 +122,13 @@ impl Hooks for Wiring {
                 "exchange_rates" => check_day(write),
                 "tenants" => {
                     check_slug(write)?;
+                    check_terms(write)?;
                     keep_currency(scope, old, write).await
                 }
-                "products" => keep_currency(scope, old, write).await,
+                "products" => {
+                    check_terms(write)?;
+                    keep_currency(scope, old, write).await
+                }
                 "users" | "_superusers" => {
                     if scope.collection.name == "users" {
                         check_product(scope.principal, write, false)?;
@@ -635,6 +647,26 @@ fn check_prices(write: &Write) -> Result<()> {
     };
     let json: Json = serde_json::from_str(text).unwrap_or(Json::Null);
     OwnPrices::parse(&json)
+        .map(drop)
+        .map_err(|sentence| RecordError::field("prices", "validation_invalid_value", sentence))
+}
+
+/// What customers pay: a margin that can be one, a price list that can be read.
+fn check_terms(write: &Write) -> Result<()> {
+    if let Some(Value::Real(percent)) = write.get("margin")
+        && Margin::of_percent(*percent).is_none()
+    {
+        return Err(RecordError::field(
+            "margin",
+            "validation_invalid_value",
+            "A margin is -100 to 10000 percent.",
+        ));
+    }
+    let Some(text) = write.text("prices") else {
+        return Ok(());
+    };
+    let json: Json = serde_json::from_str(text).unwrap_or(Json::Null);
+    PriceList::parse(&json)
         .map(drop)
         .map_err(|sentence| RecordError::field("prices", "validation_invalid_value", sentence))
 }

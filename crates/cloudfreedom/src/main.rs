@@ -93,6 +93,22 @@ struct Options {
         value_name = "HEX"
     )]
     master_key: Option<String>,
+    /// Address of the day's exchange rates in the ECB's XML, fetched every few hours [default: none]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_EXCHANGE_RATES_URL",
+        value_name = "URL"
+    )]
+    exchange_rates_url: Option<String>,
+    /// Days after which an exchange rate is warned about [default: 7]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_EXCHANGE_RATES_MAX_AGE_DAYS",
+        value_name = "DAYS"
+    )]
+    exchange_rates_max_age_days: Option<u32>,
     /// text or json [default: text]
     #[arg(long, global = true, env = "CLOUDFREEDOM_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -114,6 +130,9 @@ enum CliCommand {
     /// Keys of the Billing API
     #[command(subcommand)]
     BillingKey(BillingKey),
+    /// The price book
+    #[command(subcommand)]
+    Prices(Prices),
     /// The books
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -161,6 +180,43 @@ enum BillingKey {
     Create {
         #[arg(long)]
         name: String,
+        /// read, check, log or manage; several times or comma-separated [default: manage]
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// Slug of the one tenant that it sees and touches [default: all]
+        #[arg(long, value_name = "SLUG")]
+        tenant: Option<String>,
+        /// Requests a minute [default: 60000]
+        #[arg(long, value_name = "NUMBER")]
+        requests_per_minute: Option<u32>,
+    },
+    /// Lists the keys, one a line: id, name, scopes, tenant, requests a minute, last four
+    /// characters, status, when it was made
+    List,
+    /// Ends the keys that have this name
+    Revoke {
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Prices {
+    /// Shows what a new price list changes, and takes it where that is confirmed
+    Import {
+        /// A price list [default: the one that comes with the program]
+        file: Option<PathBuf>,
+        /// The day from which it holds, such as 2026-01-31 [default: today]
+        #[arg(
+            long,
+            value_name = "DATE",
+            default_value = "",
+            hide_default_value = true
+        )]
+        effective: String,
+        /// Takes it without asking
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -187,7 +243,28 @@ fn main() -> ExitCode {
             tenant,
         },
         CliCommand::Key(Key::Create { user, name }) => Command::KeyCreate { user, name },
-        CliCommand::BillingKey(BillingKey::Create { name }) => Command::BillingKeyCreate { name },
+        CliCommand::BillingKey(BillingKey::Create {
+            name,
+            scopes,
+            tenant,
+            requests_per_minute,
+        }) => Command::BillingKeyCreate {
+            name,
+            scopes,
+            tenant,
+            requests_per_minute,
+        },
+        CliCommand::BillingKey(BillingKey::List) => Command::BillingKeyList,
+        CliCommand::BillingKey(BillingKey::Revoke { name }) => Command::BillingKeyRevoke { name },
+        CliCommand::Prices(Prices::Import {
+            file,
+            effective,
+            yes,
+        }) => Command::PricesImport {
+            file,
+            effective,
+            yes,
+        },
         CliCommand::Ledger(LedgerCommand::Verify) => Command::LedgerVerify,
         CliCommand::Migrate => Command::Migrate,
         CliCommand::Doctor => Command::Doctor,
@@ -206,6 +283,8 @@ fn main() -> ExitCode {
         allow_private_upstreams: options.allow_private_upstreams,
         billing_api_key: options.billing_api_key,
         master_key: options.master_key,
+        exchange_rates_url: options.exchange_rates_url,
+        exchange_rates_max_age_days: options.exchange_rates_max_age_days,
         log_format: options.log_format,
     };
     cf_server::run(command, settings, file.as_deref())

@@ -31,6 +31,8 @@ pub(super) fn collection() -> Collection {
             Field::count("budget_period_days").at_least(1).or(30_i64),
             // What the operator earns is not the customers' to see.
             Field::real("margin").seen_by(Level::Admin),
+            // [{"model": "…", "input": 1, "output": 2}]: in place of the margin.
+            Field::json("prices", JsonShape::Objects, 500_000).seen_by(Level::Admin),
             Field::bool("active").or(true),
             Field::created(),
             Field::updated(),

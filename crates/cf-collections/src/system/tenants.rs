@@ -42,6 +42,9 @@ pub(super) fn collection() -> Collection {
             Field::text("locale", 10).or("de"),
             Field::text("chat", 500).or("builtin"),
             Field::json("regions", JsonShape::Texts, 10_000),
+            Field::json("prices", JsonShape::Objects, 500_000)
+                .seen_by(Level::Admin)
+                .set_by(Level::Admin),
             Field::created(),
             Field::updated(),
         ],

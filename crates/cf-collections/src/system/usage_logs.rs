@@ -35,6 +35,9 @@ pub(super) fn collection() -> Collection {
             Field::count("reasoning_tokens"),
             Field::count("audio_input_tokens"),
             Field::count("audio_output_tokens"),
+            Field::json("extra", JsonShape::Any, 10_000).seen_by(Level::Admin),
+            // In US dollars; what the operator earns is not the customers' to see.
+            Field::money("provider_cost").seen_by(Level::Admin),
             Field::signed_money("cost"),
             Field::text("currency", 3),
             Field::signed_money("tenant_cost").seen_by(Level::TenantAdmin),

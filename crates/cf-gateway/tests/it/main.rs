@@ -2,6 +2,7 @@
 //! what the client saw, what the provider was sent, and what was written down.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod billed;
 mod budget;
 mod failures;
 mod fixture;

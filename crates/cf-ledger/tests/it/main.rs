@@ -5,3 +5,4 @@ mod budget;
 mod calls;
 mod external;
 mod fixture;
+mod prices;

@@ -1,11 +1,11 @@
 //! Plain replies and stream chunks: what is read of them is usage and how much
 //! text they hold; they are passed on as they came.
 
-use cf_base::Usage;
+use cf_base::{ServiceTier, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::usage::{UsageWire, estimate};
+use super::usage::{UsageWire, estimate, served};
 use crate::{Provider, SseEvent};
 
 /// A plain reply, looked at.
@@ -26,6 +26,8 @@ struct ReplyWire<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     choices: Option<Vec<ReplyChoice<'a>>>,
+    #[serde(borrow, default)]
+    service_tier: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
@@ -53,13 +55,12 @@ pub fn parse_reply(provider: Provider, body: &[u8], estimated_input: u64) -> Rep
         .filter_map(|c| c.message.as_ref())
         .map(Delta::bytes)
         .sum();
-    match reply.usage.and_then(UsageWire::read) {
-        Some(wire) => {
-            let (usage, estimated) = wire.resolve(provider.total_gap(), estimated_input, bytes);
-            Reply::Completion(usage, estimated)
-        }
-        None => Reply::Completion(estimate(estimated_input, bytes), true),
-    }
+    let (mut usage, estimated) = match reply.usage.and_then(UsageWire::read) {
+        Some(wire) => wire.resolve(provider.total_gap(), estimated_input, bytes),
+        None => (estimate(estimated_input, bytes), true),
+    };
+    usage.extra.tier = served(reply.service_tier).unwrap_or_default();
+    Reply::Completion(usage, estimated)
 }
 
 /// A message or a piece of one.
@@ -124,6 +125,8 @@ struct Chunk<'a> {
     #[serde(borrow, default)]
     x_groq: Option<Groq<'a>>,
     #[serde(borrow, default)]
+    service_tier: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
@@ -156,6 +159,7 @@ pub enum Frame {
 #[derive(Default)]
 pub struct StreamTap {
     usage: Option<UsageWire>,
+    tier: ServiceTier,
     delivered_bytes: u64,
     strip_usage: bool,
 }
@@ -194,6 +198,9 @@ impl StreamTap {
         if let Some(usage) = usage.and_then(UsageWire::read) {
             self.usage = Some(usage);
         }
+        if let Some(tier) = served(chunk.service_tier) {
+            self.tier = tier;
+        }
         if chunk.error.is_some() {
             Frame::Failed
         } else if usage.is_some() && choices.is_empty() && self.strip_usage {
@@ -205,10 +212,12 @@ impl StreamTap {
 
     /// What was used so far, and whether that is an estimate.
     pub fn usage(&self, provider: Provider, estimated_input: u64) -> (Usage, bool) {
-        match self.usage {
+        let (mut usage, estimated) = match self.usage {
             Some(wire) => wire.resolve(provider.total_gap(), estimated_input, self.delivered_bytes),
             None => (estimate(estimated_input, self.delivered_bytes), true),
-        }
+        };
+        usage.extra.tier = self.tier;
+        (usage, estimated)
     }
 }
 
@@ -262,6 +271,20 @@ mod tests {
         let (read, estimated) = tap.usage(PROVIDER, 0);
         assert_eq!((read.input, read.output, estimated), (3, 2, false));
         assert_eq!(StreamTap::new(false).event(&event(usage)), Frame::Pass);
+    }
+
+    #[test]
+    fn the_tier_that_served_is_taken_from_the_answer() {
+        let body = br#"{"choices":[],"service_tier":"priority","usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+        let Reply::Completion(usage, false) = parse_reply(PROVIDER, body, 0) else {
+            panic!("an answer");
+        };
+        assert_eq!(usage.extra.tier, ServiceTier::Priority);
+        let mut tap = StreamTap::new(false);
+        tap.event(&event(r#"{"choices":[],"service_tier":"flex"}"#));
+        tap.event(&event(r#"{"choices":[],"service_tier":null}"#));
+        tap.event(&event(r#"{"choices":[],"service_tier":{}}"#));
+        assert_eq!(tap.usage(PROVIDER, 0).0.extra.tier, ServiceTier::Flex);
     }
 
     #[test]

@@ -1,17 +1,11 @@
 //! What OpenAI and its likes say was used, made into counters that do not overlap.
 
-use std::fmt;
-
-use cf_base::Usage;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use cf_base::{Extra, ServiceTier, Usage};
 use serde_json::value::RawValue;
 
 use crate::TotalGap;
+use crate::count::{Count, take};
 use crate::tokens::estimated_tokens;
-
-/// More tokens than any call can use; a number above it is a provider's mistake
-/// and must not run over a column or a sum.
-const MOST: u64 = 1 << 40;
 
 /// A usage object as it came. Every counter may be absent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +17,8 @@ pub(super) struct UsageWire {
     cache_write: u64,
     audio_input: u64,
     audio_output: u64,
+    image_input: u64,
+    image_output: u64,
     reasoning: u64,
 }
 
@@ -50,6 +46,7 @@ struct Details {
     cached_tokens: Count,
     cache_write_tokens: Count,
     audio_tokens: Count,
+    image_tokens: Count,
     reasoning_tokens: Count,
 }
 
@@ -81,6 +78,8 @@ impl UsageWire {
             cache_write: input.cache_write_tokens.0.unwrap_or(0),
             audio_input: input.audio_tokens.0.unwrap_or(0),
             audio_output: output.audio_tokens.0.unwrap_or(0),
+            image_input: input.image_tokens.0.unwrap_or(0),
+            image_output: output.image_tokens.0.unwrap_or(0),
             reasoning: output.reasoning_tokens.0.unwrap_or(0),
         })
     }
@@ -116,21 +115,35 @@ impl UsageWire {
         // Some report more cached tokens than there were (seen on Azure's /models).
         let cache_read = self.cached.unwrap_or(0).min(prompt);
         let cache_write = self.cache_write.min(prompt - cache_read);
-        let audio_input = self.audio_input.min(prompt - cache_read - cache_write);
-        let audio_output = self.audio_output.min(completion);
-        let text_output = completion - audio_output;
+        let mut input = prompt - cache_read - cache_write;
+        let audio_input = take(&mut input, self.audio_input);
+        let image_input = take(&mut input, self.image_input);
+        let mut output = completion;
+        let audio_output = take(&mut output, self.audio_output);
+        let image_output = take(&mut output, self.image_output);
         let usage = Usage {
-            input: prompt - cache_read - cache_write - audio_input,
+            input,
             cache_read,
             cache_write,
             cache_write_1h: 0,
             audio_input: audio_input + heard_apart,
-            output: text_output,
-            reasoning: self.reasoning.min(text_output),
+            output,
+            reasoning: self.reasoning.min(output),
             audio_output,
+            extra: Extra {
+                image_input,
+                image_output,
+                ..Extra::default()
+            },
         };
         (usage, estimated)
     }
+}
+
+/// The tier that an answer says it was served in, whatever stands there.
+pub(super) fn served(raw: Option<&RawValue>) -> Option<ServiceTier> {
+    let name: String = serde_json::from_str(raw?.get()).ok()?;
+    Some(ServiceTier::served(&name))
 }
 
 /// Usage where no provider has counted.
@@ -142,61 +155,10 @@ pub(super) fn estimate(estimated_input: u64, delivered_bytes: u64) -> Usage {
     }
 }
 
-/// A counter, whatever a server puts there: a null, a float or a text must not
-/// make the whole reply unreadable.
-#[derive(Clone, Copy, Default)]
-struct Count(Option<u64>);
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct CountVisitor;
-        impl<'de> Visitor<'de> for CountVisitor {
-            type Value = Count;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a count")
-            }
-            fn visit_u64<E>(self, n: u64) -> Result<Count, E> {
-                Ok(Count(Some(n.min(MOST))))
-            }
-            fn visit_i64<E>(self, n: i64) -> Result<Count, E> {
-                Ok(Count(u64::try_from(n).ok()))
-            }
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss,
-                reason = "within 0 and MOST the conversion is exact after rounding up"
-            )]
-            fn visit_f64<E>(self, n: f64) -> Result<Count, E> {
-                let fits = (0.0..=MOST as f64).contains(&n);
-                Ok(Count(fits.then(|| n.ceil() as u64)))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
-                Ok(Count(None))
-            }
-            fn visit_unit<E>(self) -> Result<Count, E> {
-                Ok(Count(None))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Count, E> {
-                Ok(Count(text.trim().parse().ok().filter(|n| *n <= MOST)))
-            }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Count, M::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Count(None))
-            }
-            fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Count, S::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Count(None))
-            }
-        }
-        deserializer.deserialize_any(CountVisitor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::count::MOST;
     use proptest::prelude::*;
 
     fn resolve(text: &str, gap: TotalGap) -> (Usage, bool) {
@@ -221,10 +183,24 @@ mod tests {
             output: 40,
             reasoning: 20,
             audio_output: 10,
+            extra: Extra::default(),
         };
         assert_eq!((read, estimated), (expected, false));
         assert_eq!(read.prompt_tokens(), 100);
         assert_eq!(read.completion_tokens(), 50);
+    }
+
+    #[test]
+    fn pictures_are_told_apart_where_the_provider_does() {
+        let (read, _) = resolve(
+            r#"{"prompt_tokens":100,"completion_tokens":50,
+                "prompt_tokens_details":{"cached_tokens":40,"image_tokens":30},
+                "completion_tokens_details":{"image_tokens":60}}"#,
+            TotalGap::Output,
+        );
+        assert_eq!((read.input, read.extra.image_input), (30, 30));
+        assert_eq!((read.output, read.extra.image_output), (0, 50));
+        assert_eq!(read.prompt_tokens() + read.completion_tokens(), 150);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use cf_base::Error;
+use cf_base::{Error, ServiceTier};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -26,8 +26,6 @@ const OPAQUE_FIELDS: [&str; 4] = [
     "plugins",
     "chat_template",
 ];
-/// Service tiers that cost more than the price book says.
-const DEARER_TIERS: [&str; 2] = ["priority", "fast"];
 /// llama.cpp takes this before `max_tokens`.
 const LLAMA_LIMIT: &str = "n_predict";
 
@@ -67,6 +65,9 @@ pub struct ChatRequest<'a> {
     pub max_output_tokens: Option<u64>,
     /// How many answers are wanted.
     pub n: u64,
+    /// The service tier that is asked for; which one served the call, and so its
+    /// price, the provider says in its answer.
+    pub tier: ServiceTier,
 }
 
 impl<'a> ChatRequest<'a> {
@@ -87,6 +88,7 @@ impl<'a> ChatRequest<'a> {
             include_usage: false,
             max_output_tokens: None,
             n: 1,
+            tier: ServiceTier::Standard,
         };
         request.refuse_lookalikes()?;
         request.model = request
@@ -125,7 +127,7 @@ impl<'a> ChatRequest<'a> {
         request.include_usage = request
             .read::<StreamOptions>("stream_options", "an object")?
             .is_some_and(|o| o.include_usage == Some(true));
-        request.check_service_tier()?;
+        request.tier = request.service_tier()?;
         Ok(request)
     }
 
@@ -268,7 +270,7 @@ impl<'a> ChatRequest<'a> {
     /// Some servers match names without regard to case, and take the last one:
     /// a field that only looks like one we act on could say something else.
     fn refuse_lookalikes(&self) -> Result<(), Error> {
-        const ACTED_ON: [&str; 7] = [
+        const ACTED_ON: [&str; 8] = [
             "model",
             "messages",
             "stream",
@@ -276,6 +278,7 @@ impl<'a> ChatRequest<'a> {
             "n",
             "max_tokens",
             "max_completion_tokens",
+            "service_tier",
         ];
         // The two letters beyond ASCII that fold to ASCII ones (long s, Kelvin sign).
         let fold = |name: &str| {
@@ -295,18 +298,18 @@ impl<'a> ChatRequest<'a> {
         Ok(())
     }
 
-    /// A dearer tier would be billed at the usual price: it is refused until
-    /// the price book has prices by tier.
-    fn check_service_tier(&self) -> Result<(), Error> {
-        let tier = self.raw("service_tier");
-        let tier = tier.and_then(|raw| serde_json::from_str::<Text<'_>>(raw.get()).ok());
-        match tier {
-            Some(Text(tier)) if DEARER_TIERS.contains(&&*tier) => Err(Error::invalid_field(
+    /// A tier that nobody has heard of has no price: it is refused.
+    fn service_tier(&self) -> Result<ServiceTier, Error> {
+        let Some(Text(name)) = self.read::<Text<'_>>("service_tier", "a string")? else {
+            return Ok(ServiceTier::Standard);
+        };
+        name.parse().map_err(|()| {
+            let name: String = name.chars().take(40).collect();
+            Error::invalid_field(
                 "service_tier",
-                format!("The service tier {tier} is not offered here; leave service_tier out."),
-            )),
-            _ => Ok(()),
-        }
+                format!("The service tier \"{name}\" is not known here; leave service_tier out."),
+            )
+        })
     }
 }
 
@@ -448,6 +451,14 @@ mod tests {
             (
                 &format!(r#"{{"model":"m","stream":"yes",{MESSAGES}}}"#),
                 "stream",
+            ),
+            (
+                &format!(r#"{{"model":"m","service_tier":"turbo",{MESSAGES}}}"#),
+                "service tier \"turbo\"",
+            ),
+            (
+                &format!(r#"{{"model":"m","Service_Tier":"fast",{MESSAGES}}}"#),
+                "write service_tier",
             ),
         ] {
             let error = parse(body).expect_err(body);
@@ -600,15 +611,19 @@ mod tests {
     }
 
     #[test]
-    fn dearer_service_tiers_are_refused() {
+    fn the_tier_that_is_asked_for_is_told() {
         let request = |tier| format!(r#"{{"model":"m","messages":[{{}}],"service_tier":{tier}}}"#);
-        for tier in [r#""priority""#, r#""fast""#, r#""priority""#] {
-            let error = parse(&request(tier)).expect_err(tier).message;
-            assert!(error.contains("service tier"), "{error}");
+        for (text, tier) in [
+            (r#""priority""#, ServiceTier::Priority),
+            (r#""fast""#, ServiceTier::Priority),
+            (r#""flex""#, ServiceTier::Flex),
+            (r#""auto""#, ServiceTier::Standard),
+            ("null", ServiceTier::Standard),
+        ] {
+            assert_eq!(parse(&request(text)).expect(text).tier, tier);
         }
-        for tier in [r#""auto""#, r#""flex""#, "null", "7"] {
-            assert!(parse(&request(tier)).is_ok(), "{tier}");
-        }
+        let error = parse(&request("7")).expect_err("no name").message;
+        assert!(error.contains("service_tier must be a string"), "{error}");
     }
 
     proptest! {

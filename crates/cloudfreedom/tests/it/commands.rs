@@ -130,3 +130,39 @@ async fn without_an_administrator_a_set_up_link_is_printed() {
     }
     panic!("no set-up link: {}", server.said);
 }
+
+#[test]
+fn a_price_list_is_shown_and_taken_from_a_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let list = dir.join("list.json");
+    let text = r#"{"models": [{"id": "gpt-5", "provider": "openai",
+        "prices": {"input": "0.000002", "output": "0.00001"}}]}"#;
+    std::fs::write(&list, text).unwrap();
+    let list = list.to_str().unwrap();
+    let import = |arguments: &[&str]| {
+        let output = run(dir, &[&["prices", "import"], arguments].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        (
+            String::from_utf8(output.stdout.clone()).unwrap(),
+            said(&output),
+        )
+    };
+    let (_, same) = import(&[]);
+    assert!(same.contains("changes nothing"), "{same}");
+    let (shown, nothing) = import(&[list]);
+    assert!(
+        shown.contains("~ openai/gpt-5") && shown.contains("input 0.00000125 -> 0.000002"),
+        "{shown}"
+    );
+    assert!(nothing.contains("Nothing was taken"), "{nothing}");
+    let (_, taken) = import(&[list, "--yes"]);
+    assert!(taken.contains("Taken"), "{taken}");
+    let (_, same) = import(&[list]);
+    assert!(same.contains("changes nothing"), "{same}");
+    let old = run(
+        dir,
+        &["prices", "import", list, "--effective", "2020-01-01"],
+    );
+    assert!(said(&old).contains("effective is a date"), "{}", said(&old));
+}

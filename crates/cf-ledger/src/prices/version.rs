@@ -1,0 +1,156 @@
+//! The prices that a call was billed by, addressed by their content.
+
+use std::sync::Arc;
+
+use cf_base::{ExchangeRate, Id, Margin, Nanos, PicoUsd, ServiceTier, Usage};
+use serde::{Deserialize, Serialize};
+
+use super::{OwnPrices, Prices};
+
+/// Prices that a call is billed by. The id is made of the content: the same
+/// prices are the same version, changed prices are another, and past bills can
+/// be worked out again.
+#[derive(Clone, Debug)]
+pub struct PriceVersion {
+    /// Id in `price_versions`.
+    pub id: Id,
+    /// The provider.
+    pub provider: String,
+    /// The provider's name of the model.
+    pub model: String,
+    /// `book` or `own`.
+    pub source: &'static str,
+    /// What the provider takes.
+    pub prices: Prices,
+    /// What the customer pays for it.
+    pub charge: Charge,
+    /// Output tokens the model gives at most, where the price book knows.
+    pub max_output_tokens: Option<u64>,
+    /// Input tokens the model takes at most, where the price book knows.
+    pub max_input_tokens: Option<u64>,
+}
+
+/// What a customer pays.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Charge {
+    /// The provider's cost with a margin on top.
+    Margin(Margin),
+    /// Prices of the customer's own, whatever the provider takes.
+    Prices(Arc<Prices>),
+}
+
+impl Charge {
+    /// The provider's cost as it is.
+    pub const NONE: Self = Self::Margin(Margin::NONE);
+
+    /// A call's price in a currency: exact until the one rounding.
+    pub(crate) fn of(&self, provider: &Prices, usage: &Usage, rate: ExchangeRate) -> Nanos {
+        match self {
+            Self::Margin(margin) => provider.cost(usage).charge(*margin, rate),
+            Self::Prices(own) => own.cost(usage).convert(rate),
+        }
+    }
+}
+
+impl PriceVersion {
+    /// What the provider takes for `usage`, exactly.
+    pub fn provider_cost(&self, usage: &Usage) -> PicoUsd {
+        self.prices.cost(usage)
+    }
+
+    /// What the customer pays for `usage`: exact until the one rounding.
+    pub fn charge(&self, usage: &Usage, rate: ExchangeRate) -> Nanos {
+        self.charge.of(&self.prices, usage, rate)
+    }
+
+    /// What the customer pays for `usage` in US dollars, rounded up to the exact
+    /// unit: to be held against a reservation, not to be billed.
+    pub fn bound(&self, usage: &Usage) -> PicoUsd {
+        match &self.charge {
+            Charge::Margin(margin) => margin.bound(self.prices.cost(usage)),
+            Charge::Prices(own) => own.cost(usage),
+        }
+    }
+
+    /// What the customer can owe at most for a call that asks for `tier`; see
+    /// [`Prices::worst_case`].
+    pub fn worst_case(&self, input_tokens: u64, output_tokens: u64, tier: ServiceTier) -> PicoUsd {
+        let worst = |prices: &Prices| prices.worst_case(input_tokens, output_tokens, tier);
+        match &self.charge {
+            Charge::Margin(margin) => margin.bound(worst(&self.prices)),
+            Charge::Prices(own) => worst(own),
+        }
+    }
+
+    /// Whether both what it costs and what is charged is known of a tier.
+    pub fn knows(&self, tier: ServiceTier) -> bool {
+        let charged = match &self.charge {
+            Charge::Margin(_) => true,
+            Charge::Prices(own) => own.knows(tier),
+        };
+        charged && self.prices.knows(tier)
+    }
+
+    /// The charge as `price_versions` holds it: empty where the customer pays what
+    /// the provider takes.
+    pub(crate) fn charge_text(&self) -> String {
+        if self.charge == Charge::NONE {
+            return String::new();
+        }
+        serde_json::to_string(&self.charge).expect("prices are plain numbers")
+    }
+
+    /// The operator's own prices for a provider's model.
+    pub fn own(provider: &str, model: &str, own: &OwnPrices) -> Self {
+        Self::new(provider, model, "own", own.0.clone(), None, None)
+    }
+
+    /// No price at all, for calls that never reached a provider.
+    pub fn free() -> Self {
+        Self::new("", "", "none", Prices::default(), None, None)
+    }
+
+    /// The same prices of the provider, charged otherwise.
+    pub(crate) fn charged(&self, charge: Charge) -> Self {
+        let mut version = self.clone();
+        version.id = id(
+            &self.provider,
+            &self.model,
+            self.source,
+            &self.prices,
+            &charge,
+        );
+        version.charge = charge;
+        version
+    }
+
+    pub(crate) fn new(
+        provider: &str,
+        model: &str,
+        source: &'static str,
+        prices: Prices,
+        max_output_tokens: Option<u64>,
+        max_input_tokens: Option<u64>,
+    ) -> Self {
+        Self {
+            id: id(provider, model, source, &prices, &Charge::NONE),
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            source,
+            prices,
+            charge: Charge::NONE,
+            max_output_tokens,
+            max_input_tokens,
+        }
+    }
+}
+
+fn id(provider: &str, model: &str, source: &str, prices: &Prices, charge: &Charge) -> Id {
+    let content = if *charge == Charge::NONE {
+        serde_json::to_string(&(provider, model, source, prices))
+    } else {
+        serde_json::to_string(&(provider, model, source, prices, charge))
+    };
+    Id::of_content(content.expect("prices are plain numbers").as_bytes())
+}

@@ -164,27 +164,40 @@ async fn make_rows(
     let tenant = format!("'t' || {}", digits(&format!("{owner} % {TENANTS}")));
     let ms = format!("({} + n * {YEAR_MS} / {rows})", until - YEAR_MS);
     let created = format!("strftime('%Y-%m-%d %H:%M:%fZ', {ms} / 1000.0, 'unixepoch')");
+    let made = [
+        ("id", id),
+        ("request_id", request),
+        ("user_id", user),
+        ("tenant_id", tenant),
+        ("key_id", "''".to_owned()),
+        ("model", "'model-' || n % 8".to_owned()),
+        ("created", created),
+    ];
     let mut tx = db.begin().await?;
-    for sql in [
-        format!(
-            "insert into usage_logs (id, request_id, user_id, tenant_id, model, model_used, provider, \
-             provider_key_id, prompt_tokens, completion_tokens, cost, currency, tenant_cost, \
-             tenant_currency, exchange_rate, tenant_exchange_rate, exchange_rate_date, price_version, \
-             status, latency_ms, created) {SERIES} \
-             select {id}, {request}, {user}, {tenant}, 'model-' || n % 8, t.model_used, \
-             t.provider, t.provider_key_id, t.prompt_tokens, t.completion_tokens, t.cost, t.currency, \
-             t.tenant_cost, t.tenant_currency, t.exchange_rate, t.tenant_exchange_rate, \
-             t.exchange_rate_date, t.price_version, t.status, t.latency_ms, {created} \
-             from s cross join (select * from usage_logs where id = $3) t"
-        ),
-        format!(
-            "insert into ledger_entries (id, kind, request_id, user_id, tenant_id, currency, \
-             posted_nanos, reserved_nanos, tenant_currency, tenant_posted_nanos, tenant_reserved_nanos, \
-             created) {SERIES} select {id}, 'post', {request}, {user}, {tenant}, t.currency, \
-             t.cost, t.cost, t.tenant_currency, t.tenant_cost, t.tenant_cost, {created} \
-             from s cross join (select * from usage_logs where id = $3) t"
-        ),
-    ] {
+    for table in ["usage_logs", "ledger_entries"] {
+        let columns = tx
+            .query("select name from pragma_table_info($1)", vec![table.into()])
+            .await?;
+        let columns = columns
+            .iter()
+            .map(|row| row.at::<String>(0))
+            .collect::<Result<Vec<_>, _>>()?;
+        // What is not made up is as in the call that is copied.
+        let values: Vec<String> = columns
+            .iter()
+            .map(
+                |column| match made.iter().find(|(name, _)| name == column) {
+                    Some((_, value)) => value.clone(),
+                    None => format!("t.{column}"),
+                },
+            )
+            .collect();
+        let sql = format!(
+            "insert into {table} ({}) {SERIES} select {} from s \
+             cross join (select * from {table} where id = $3) t",
+            columns.join(", "),
+            values.join(", ")
+        );
         let params = vec![
             Value::Int(numbers.start),
             Value::Int(numbers.end),

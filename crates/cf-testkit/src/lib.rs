@@ -4,4 +4,4 @@ mod database;
 mod upstream;
 
 pub use database::{TestDb, databases};
-pub use upstream::{MockUpstream, Received, Reply, Step};
+pub use upstream::{MockUpstream, Received, Reply, Step, aws_message};

@@ -3,3 +3,4 @@
 
 mod recordings;
 mod requests;
+mod translated;

@@ -89,8 +89,36 @@ pub struct ProviderInfo {
     needs_secret: bool,
     needs_region: bool,
     supported: bool,
-    settings: [(); 0],
+    settings: &'static [SettingInfo],
 }
+
+/// A field of a provider key's settings.
+#[derive(Serialize)]
+struct SettingInfo {
+    name: &'static str,
+    label: &'static str,
+}
+
+const fn setting(name: &'static str, label: &'static str) -> SettingInfo {
+    SettingInfo { name, label }
+}
+
+const AZURE: [SettingInfo; 1] = [setting(
+    "api_version",
+    "API version (empty: v1; else such as 2024-10-21)",
+)];
+const VERTEX: [SettingInfo; 1] = [setting(
+    "project",
+    "Project (empty: that of the service account)",
+)];
+const BEDROCK: [SettingInfo; 1] = [setting(
+    "api",
+    "API for Claude (empty: Converse; invoke: InvokeModel)",
+)];
+const ANTHROPIC: [SettingInfo; 2] = [
+    setting("anthropic_version", "anthropic-version (empty: 2023-06-01)"),
+    setting("anthropic_beta", "anthropic-beta, comma-separated"),
+];
 
 impl Provider {
     /// Every provider.
@@ -220,7 +248,17 @@ impl Provider {
             needs_secret: !matches!(self, Self::OpenAiCompatible | Self::Demo),
             needs_region: matches!(self, Self::Vertex | Self::Bedrock),
             supported: true,
-            settings: [],
+            settings: match self {
+                Self::Azure => &AZURE,
+                Self::Vertex => &VERTEX,
+                Self::Bedrock => &BEDROCK,
+                Self::Anthropic => &ANTHROPIC,
+                Self::OpenAi
+                | Self::Gemini
+                | Self::Mistral
+                | Self::OpenAiCompatible
+                | Self::Demo => &[],
+            },
         }
     }
 }

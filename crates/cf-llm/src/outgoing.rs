@@ -348,13 +348,14 @@ fn body_version<'a>(place: &Place<'a>, route: Route) -> Option<&'a str> {
 }
 
 fn betas(place: &Place<'_>, wishes: &Wishes) -> Vec<String> {
-    let mut betas = place.settings.anthropic_beta.clone();
+    let set = place.settings.anthropic_beta.split(',');
     let asked = wishes
         .anthropic_beta
         .iter()
         .flat_map(|list| list.split(','));
-    for beta in asked.map(str::trim).filter(|beta| !beta.is_empty()) {
-        if !betas.iter().any(|known| known == beta) {
+    let mut betas: Vec<String> = Vec::new();
+    for beta in set.chain(asked).map(str::trim) {
+        if !beta.is_empty() && !betas.iter().any(|known| known == beta) {
             betas.push(beta.to_owned());
         }
     }

@@ -20,8 +20,8 @@ pub struct Settings {
     pub api: String,
     /// Anthropic: the version that is sent where the client names none.
     pub anthropic_version: String,
-    /// Anthropic: betas that are sent with every call.
-    pub anthropic_beta: Vec<String>,
+    /// Anthropic: betas that are sent with every call, comma-separated.
+    pub anthropic_beta: String,
     /// Entra ID: the address of the authority, for other clouds.
     pub authority: String,
     /// Entra ID: the scope of the token.

@@ -1,7 +1,7 @@
 //! What the generations of Claude take, by the version in a model's name
 //! (`claude-opus-4-7`, `us.anthropic.claude-haiku-4-5-20251001-v1:0`).
 
-use crate::conversation::{Content, Conversation, Effort, Speaker};
+use crate::conversation::{Content, Conversation, Effort, Speaker, ToolChoice};
 
 /// Least tokens that thinking may be given.
 const LEAST_BUDGET: u64 = 1024;
@@ -78,12 +78,29 @@ impl Claude {
             let told = self.is_adaptive() && !self.is_silent_unless_told();
             return (told.then_some(Thinking::Disabled), None);
         }
+        // A call that is demanded leaves no room for thinking first: Claude refuses
+        // the two together, and of the two the effort is the softer wish.
+        let is_forced = matches!(
+            c.tool_choice,
+            Some(ToolChoice::Required | ToolChoice::Tool(_))
+        );
         if self.is_adaptive() {
             let effort = match effort {
                 Effort::Minimal => Effort::Low,
+                // Without thinking there is no more than that.
+                Effort::Xhigh | Effort::Max if is_forced => Effort::High,
                 other => other,
             };
-            return (Some(Thinking::Adaptive), Some(effort.as_str()));
+            let told = !is_forced || !self.is_silent_unless_told();
+            let thinking = if is_forced {
+                Thinking::Disabled
+            } else {
+                Thinking::Adaptive
+            };
+            return (told.then_some(thinking), Some(effort.as_str()));
+        }
+        if is_forced {
+            return (None, None);
         }
         // A turn with calls must begin with its thinking; a client that did not
         // keep that would get an error, so the model goes on without.
@@ -134,6 +151,26 @@ mod tests {
             ("my-deployment", (u32::MAX, 0)),
         ] {
             assert_eq!(Claude::of(name).version, version, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_demanded_is_made_without_thinking() {
+        let asked = Conversation {
+            effort: Some(Effort::Max),
+            tool_choice: Some(ToolChoice::Required),
+            ..Conversation::default()
+        };
+        for (model, expected) in [
+            ("claude-haiku-4-5", (None, None)),
+            ("claude-opus-4-7", (None, Some("high"))),
+            ("claude-sonnet-5", (Some(Thinking::Disabled), Some("high"))),
+        ] {
+            assert_eq!(
+                Claude::of(model).thinking(&asked, 9_000),
+                expected,
+                "{model}"
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cf_base::{Caller, Error, Kind, Nanos, PicoUsd, RequestId, Result};
 use cf_ledger::{HoldRequest, PriceVersion};
-use cf_llm::{ChatRequest, Opening, OutputPlan, Provider, Reply, Route, UpstreamFailure};
+use cf_llm::{ChatRequest, Dialect, Opening, OutputPlan, Provider, Reply, Route, UpstreamFailure};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -79,6 +79,10 @@ pub async fn chat(
     let admission = inner.limiter.admit(&caller)?;
     let mut headers = HeaderMap::with_capacity(12);
     describe(&mut headers, &request_id, &admission);
+    if asked.dialect == Dialect::Anthropic {
+        // Its clients look for the id under this name.
+        set(&mut headers, "request-id", request_id.as_str());
+    }
 
     let worst = |tokens: u64| -> PicoUsd {
         let output = tokens.saturating_mul(request.n);

@@ -8,6 +8,7 @@ mod billing;
 mod exchange_rates;
 mod hosts;
 mod keys;
+mod messages;
 mod money;
 mod prices;
 mod records;

@@ -9,6 +9,7 @@ import {
   IconLayoutDashboard,
   IconPackage,
   IconPlugConnected,
+  IconReceipt,
   IconReceipt2,
   IconUsers,
 } from '@tabler/icons-react';
@@ -22,6 +23,7 @@ type NavLabel =
   | 'providerKeys'
   | 'models'
   | 'keys'
+  | 'billingKeys'
   | 'usage'
   | 'priceBook'
   | 'exchangeRates'
@@ -48,6 +50,7 @@ export const NAV: NavItem[] = [
   { to: '/provider-keys', label: 'providerKeys', icon: IconPlugConnected, roles: ADMIN },
   { to: '/models', label: 'models', icon: IconCpu, roles: ADMIN },
   { to: '/keys', label: 'keys', icon: IconKey, roles: EVERYONE },
+  { to: '/billing-keys', label: 'billingKeys', icon: IconReceipt, roles: ADMIN },
   { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
   { to: '/prices', label: 'priceBook', icon: IconReceipt2, roles: ADMIN },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },

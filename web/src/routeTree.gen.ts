@@ -17,6 +17,7 @@ import { Route as SetupRouteImport } from './routes/setup'
 import { Route as AppIndexRouteImport } from './routes/_app/index'
 import { Route as AppAccountRouteImport } from './routes/_app/account'
 import { Route as AppAuditRouteImport } from './routes/_app/audit'
+import { Route as AppBillingKeysRouteImport } from './routes/_app/billing-keys'
 import { Route as AppExchangeRatesRouteImport } from './routes/_app/exchange-rates'
 import { Route as AppFirstStepsRouteImport } from './routes/_app/first-steps'
 import { Route as AppKeysRouteImport } from './routes/_app/keys'
@@ -66,6 +67,11 @@ const AppAccountRoute = AppAccountRouteImport.update({
 const AppAuditRoute = AppAuditRouteImport.update({
   id: '/audit',
   path: '/audit',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppBillingKeysRoute = AppBillingKeysRouteImport.update({
+  id: '/billing-keys',
+  path: '/billing-keys',
   getParentRoute: () => AppRoute,
 } as any)
 const AppExchangeRatesRoute = AppExchangeRatesRouteImport.update({
@@ -132,6 +138,7 @@ export interface FileRoutesByFullPath {
   '/setup': typeof SetupRoute
   '/account': typeof AppAccountRoute
   '/audit': typeof AppAuditRoute
+  '/billing-keys': typeof AppBillingKeysRoute
   '/exchange-rates': typeof AppExchangeRatesRoute
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
@@ -151,6 +158,7 @@ export interface FileRoutesByTo {
   '/setup': typeof SetupRoute
   '/account': typeof AppAccountRoute
   '/audit': typeof AppAuditRoute
+  '/billing-keys': typeof AppBillingKeysRoute
   '/exchange-rates': typeof AppExchangeRatesRoute
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
@@ -173,6 +181,7 @@ export interface FileRoutesById {
   '/setup': typeof SetupRoute
   '/_app/account': typeof AppAccountRoute
   '/_app/audit': typeof AppAuditRoute
+  '/_app/billing-keys': typeof AppBillingKeysRoute
   '/_app/exchange-rates': typeof AppExchangeRatesRoute
   '/_app/first-steps': typeof AppFirstStepsRoute
   '/_app/keys': typeof AppKeysRoute
@@ -196,6 +205,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/account'
     | '/audit'
+    | '/billing-keys'
     | '/exchange-rates'
     | '/first-steps'
     | '/keys'
@@ -215,6 +225,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/account'
     | '/audit'
+    | '/billing-keys'
     | '/exchange-rates'
     | '/first-steps'
     | '/keys'
@@ -236,6 +247,7 @@ export interface FileRouteTypes {
     | '/setup'
     | '/_app/account'
     | '/_app/audit'
+    | '/_app/billing-keys'
     | '/_app/exchange-rates'
     | '/_app/first-steps'
     | '/_app/keys'
@@ -314,6 +326,13 @@ declare module '@tanstack/react-router' {
       path: '/audit'
       fullPath: '/audit'
       preLoaderRoute: typeof AppAuditRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/billing-keys': {
+      id: '/_app/billing-keys'
+      path: '/billing-keys'
+      fullPath: '/billing-keys'
+      preLoaderRoute: typeof AppBillingKeysRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/exchange-rates': {
@@ -399,6 +418,7 @@ declare module '@tanstack/react-router' {
 interface AppRouteChildren {
   AppAccountRoute: typeof AppAccountRoute
   AppAuditRoute: typeof AppAuditRoute
+  AppBillingKeysRoute: typeof AppBillingKeysRoute
   AppExchangeRatesRoute: typeof AppExchangeRatesRoute
   AppFirstStepsRoute: typeof AppFirstStepsRoute
   AppKeysRoute: typeof AppKeysRoute
@@ -416,6 +436,7 @@ interface AppRouteChildren {
 const AppRouteChildren: AppRouteChildren = {
   AppAccountRoute: AppAccountRoute,
   AppAuditRoute: AppAuditRoute,
+  AppBillingKeysRoute: AppBillingKeysRoute,
   AppExchangeRatesRoute: AppExchangeRatesRoute,
   AppFirstStepsRoute: AppFirstStepsRoute,
   AppKeysRoute: AppKeysRoute,

@@ -68,6 +68,22 @@ impl Stack {
         self.run(workspace, &mut command)
     }
 
+    /// The callback for LiteLLM in the real proxy, against a scripted provider of its own.
+    pub fn litellm(&self, workspace: &Workspace) -> (Tally, Result<()>) {
+        let folder = workspace.root.join("integrations/litellm");
+        let requirements = folder.join("requirements.txt");
+        let python = match python::environment(workspace, "litellm", &requirements, &[]) {
+            Ok(python) => python,
+            Err(error) => return (Tally::default(), Err(error)),
+        };
+        let mut command = Command::new(python);
+        command
+            .args(["-m", "pytest", "-p", "no:cacheprovider", "--tb=short"])
+            .arg(&folder)
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        self.run(workspace, &mut command)
+    }
+
     pub fn node(&self, workspace: &Workspace) -> (Tally, Result<()>) {
         let tests = workspace.root.join("tests/clients");
         let prepared = node::install_packages(workspace, &tests).and_then(|()| node::node());

@@ -83,6 +83,11 @@ const STEPS: &[Step] = &[
         run: |session| session.clients(Stack::node),
     },
     Step {
+        groups: &["clients"],
+        title: "LiteLLM proxy",
+        run: |session| session.clients(Stack::litellm),
+    },
+    Step {
         groups: &["browser"],
         title: "browser",
         run: |session| session.browser(),

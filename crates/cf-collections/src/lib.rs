@@ -25,7 +25,7 @@ pub use hooks::{HookFuture, Hooks, NoHooks, Scope};
 pub use principal::{AuthRecord, Level, Principal};
 pub use realtime::{Client, ClientLimits, Frame, Hub};
 pub use record::Record;
-pub use records::{BatchRequest, ListParams, Shape};
+pub use records::{BatchRequest, ListParams, Prepared, Shape};
 pub use schema::{
     Action, Collection, CollectionKind, Field, FieldKind, JsonShape, OnDelete, Pattern, Rules,
     Source, Unique, Writing,

@@ -10,7 +10,7 @@ mod sort;
 mod update;
 mod view;
 
-use cf_db::DbError;
+use cf_db::{DbError, Value};
 
 use crate::error::{FieldError, RecordError};
 use crate::schema::Collection;
@@ -19,6 +19,9 @@ pub use batch::BatchRequest;
 pub use list::ListParams;
 pub(crate) use list::refuse_request_names;
 pub use view::Shape;
+
+/// What was worked out for a write before its transaction: columns and values.
+pub struct Prepared(Vec<(&'static str, Value)>);
 
 /// A refusal by the database, with the field to blame if a unique index was it.
 fn refused_by_database(error: DbError, collection: &Collection) -> RecordError {

@@ -39,6 +39,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0003_prices.sql"),
         postgres: None,
     },
+    Migration {
+        version: 5,
+        name: "billing",
+        sql: include_str!("../../../migrations/0005_billing.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

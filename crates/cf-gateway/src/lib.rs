@@ -167,6 +167,12 @@ impl Gateway {
         self.0.catalogue.list(caller)
     }
 
+    /// Counts a call that another program is about to make for this caller, or
+    /// says when to come back: one limit for both ways.
+    pub fn count(&self, caller: &Caller) -> Result<()> {
+        self.0.limiter.admit(caller).map(drop)
+    }
+
     /// The price of a public model at its first deployment for a tenant, without
     /// margin; `None` if it is unknown or has none.
     pub fn price(&self, tenant: TenantId, model: &str) -> Option<Arc<PriceVersion>> {

@@ -36,7 +36,7 @@ impl Actor {
     pub fn billing_key(key: &BillingKey) -> Self {
         Self {
             collection: "billing_keys".to_owned(),
-            id: key.id.map(|id| id.to_string()).unwrap_or_default(),
+            id: key.id_text(),
             email: key.name.clone(),
         }
     }

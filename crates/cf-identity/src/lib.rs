@@ -25,7 +25,10 @@ pub use accounts::{
 };
 pub use api_keys::{ApiKey, Issued, MAX_GRACE, NewKey, move_to_tenant};
 pub use audit::{Actor, AuditEntry};
-pub use billing_keys::BillingKey;
+pub use billing_keys::{
+    BILLING_REQUESTS_PER_MINUTE, BillingKey, BillingScope, BillingScopes, ListedBillingKey,
+    MAX_BILLING_REQUESTS_PER_MINUTE, NewBillingKey, count_billing_keys, list_billing_keys,
+};
 pub use identity::{Identity, IdentityParams};
 pub use passwords::{
     MAX_BYTES as MAX_PASSWORD_BYTES, MIN_CHARACTERS as MIN_PASSWORD_CHARACTERS, PasswordChecks,

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use cf_base::{
-    Caller, Currency, ExchangeRate, Kind, Money, Nanos, PicoUsd, RequestId, Usage, sha256_hex,
+    Caller, Currency, ExchangeRate, Kind, Money, Nanos, PicoUsd, RequestId, TenantId, Usage,
+    sha256_hex,
 };
 
 use crate::hold::{self, HoldRow, UsageRow};
@@ -62,6 +63,17 @@ pub struct Logged {
     pub repeated: bool,
 }
 
+/// Where a reservation of the Billing API stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reservation {
+    /// It holds what it reserved.
+    Open,
+    /// It was released or has expired, without a report that named it.
+    Ended,
+    /// There is none, or a report has ended it.
+    Unknown,
+}
+
 impl Ledger {
     /// Whether `estimate` (in the user's currency) may be spent: it must be
     /// less than or equal to what user and tenant have left, running calls taken off.
@@ -109,10 +121,11 @@ impl Ledger {
         })
     }
 
-    /// Reserves `estimate` (in the user's currency) until it is logged with
-    /// this id or `expires_in` is over. All of it or nothing.
+    /// Reserves `estimate` (in the user's currency) under `id` until it is logged
+    /// with this id, released, or `expires_in` is over. All of it or nothing.
     pub async fn reserve_external(
         &self,
+        id: RequestId,
         caller: Arc<Caller>,
         model: String,
         estimate: Nanos,
@@ -125,7 +138,7 @@ impl Ledger {
                 / i128::from(rate.rate.0.max(1)),
         );
         let request = HoldRequest {
-            request_id: RequestId::new(self.0.clock.now(), &self.0.random),
+            request_id: id,
             caller,
             model,
             worst: cost,
@@ -168,15 +181,20 @@ impl Ledger {
                 report.usage,
                 report.cost.map(|c| (c.nanos, c.currency.to_string())),
                 report.reservation.as_ref().map(RequestId::as_str),
+                caller.key_id,
+                &report.metadata,
             ))
             .expect("plain values")
             .as_bytes(),
         );
-        if let Some(found) = self.logged(&report.request_id, &request_hash).await? {
+        // Who reports under the reservation's own id comes after its expiry into
+        // the place of the row that the expiry wrote.
+        let own = report.reservation.as_ref() == Some(&report.request_id);
+        if let Some(found) = self.logged(&report.request_id, &request_hash, own).await? {
             return Ok(found);
         }
         let hold = match &report.reservation {
-            Some(id) => Some(self.open_reservation(id, caller).await?),
+            Some(id) => self.open_reservation(id, caller).await?,
             None => None,
         };
         let row = UsageRow {
@@ -212,7 +230,7 @@ impl Ledger {
         };
         let permit = Arc::clone(&self.0).permit().await?;
         hold::send_close(permit, hold, row).await?;
-        let logged = self.logged(&report.request_id, &request_hash).await?;
+        let logged = self.logged(&report.request_id, &request_hash, own).await?;
         let mut logged = logged.ok_or_else(writer::stopped)?;
         logged.repeated = false;
         Ok(logged)
@@ -222,15 +240,19 @@ impl Ledger {
         &self,
         request_id: &RequestId,
         request_hash: &str,
+        expired_is_none: bool,
     ) -> cf_base::Result<Option<Logged>> {
         let row = self
             .db()
             .query_opt(
-                "select id, request_hash, cost, currency from usage_logs where request_id = $1",
+                "select id, request_hash, cost, currency, status from usage_logs where request_id = $1",
                 vec![request_id.into()],
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
+        if expired_is_none && row.get::<String>("status")? == CallStatus::Expired.as_str() {
+            return Ok(None);
+        }
         if row.get::<String>("request_hash")? != request_hash {
             return Err(cf_base::Error::new(
                 Kind::Conflict,
@@ -249,22 +271,127 @@ impl Ledger {
         }))
     }
 
-    async fn open_reservation(&self, id: &RequestId, caller: &Caller) -> cf_base::Result<HoldRow> {
+    /// Where the reservation with this id stands.
+    pub async fn reservation(&self, id: &RequestId) -> cf_base::Result<Reservation> {
+        if self.find_hold(id).await?.is_some() {
+            return Ok(Reservation::Open);
+        }
+        let ended = self
+            .db()
+            .query_opt(
+                "select 1 from usage_logs where request_id = $1 and status in ('cancelled', 'expired')",
+                vec![id.into()],
+            )
+            .await?;
+        Ok(match ended {
+            Some(_) => Reservation::Ended,
+            None => Reservation::Unknown,
+        })
+    }
+
+    /// Gives back what was reserved for a call that was not made; of one tenant
+    /// only, where one is given. A reservation that has ended already is left so.
+    pub async fn release_reservation(
+        &self,
+        id: &RequestId,
+        tenant: Option<TenantId>,
+    ) -> cf_base::Result<()> {
+        let unknown = || {
+            cf_base::Error::new(
+                Kind::NotFound,
+                format!("There is no reservation \"{id}\", or usage was logged with it."),
+            )
+        };
+        let Some(hold) = self.find_hold(id).await? else {
+            let ended = self
+                .db()
+                .query_opt(
+                    "select tenant_id from usage_logs where request_id = $1 and status in \
+                     ('cancelled', 'expired')",
+                    vec![id.into()],
+                )
+                .await?
+                .ok_or_else(unknown)?;
+            let of = TenantId(ended.at(0)?);
+            return match tenant.is_none_or(|tenant| tenant == of) {
+                true => Ok(()),
+                false => Err(unknown()),
+            };
+        };
+        if tenant.is_some_and(|tenant| tenant != hold.tenant_id) {
+            return Err(unknown());
+        }
+        let zero = |currency| Money {
+            nanos: Nanos::ZERO,
+            currency,
+        };
+        let row = UsageRow {
+            request_id: hold.hold_id.clone(),
+            user_id: hold.user_id,
+            tenant_id: hold.tenant_id,
+            key_id: hold.key_id.clone(),
+            model: hold.model.clone(),
+            model_used: String::new(),
+            provider: String::new(),
+            provider_key_id: String::new(),
+            usage: Usage::default(),
+            cost: zero(hold.amount.currency),
+            tenant_cost: zero(hold.tenant_amount.currency),
+            rate: self.0.rates.from_usd(hold.amount.currency)?,
+            tenant_rate: self.0.rates.from_usd(hold.tenant_amount.currency)?.rate,
+            price: None,
+            status: CallStatus::Cancelled,
+            estimated: false,
+            source: "billing",
+            latency_ms: 0,
+            time_to_first_token_ms: 0,
+            request_hash: String::new(),
+            metadata: "null".into(),
+        };
+        let permit = Arc::clone(&self.0).permit().await?;
+        hold::send_close(permit, Some(hold), row).await?;
+        Ok(())
+    }
+
+    async fn find_hold(&self, id: &RequestId) -> cf_base::Result<Option<HoldRow>> {
         let row = self
             .db()
             .query_opt(
                 "select request_id, user_id, tenant_id, key_id, model, currency, amount_nanos, \
                  tenant_currency, tenant_amount_nanos from ledger_holds \
-                 where request_id = $1 and node = '' and user_id = $2",
+                 where request_id = $1 and node = ''",
+                vec![id.into()],
+            )
+            .await?;
+        row.map(|row| HoldRow::read(&row)).transpose()
+    }
+
+    /// The hold that a report ends. What was used was used: one that has expired
+    /// or was released before the report came holds the report up no more.
+    async fn open_reservation(
+        &self,
+        id: &RequestId,
+        caller: &Caller,
+    ) -> cf_base::Result<Option<HoldRow>> {
+        if let Some(hold) = self.find_hold(id).await?
+            && hold.user_id == caller.user_id
+        {
+            return Ok(Some(hold));
+        }
+        let ended = self
+            .db()
+            .query_opt(
+                "select 1 from usage_logs where request_id = $1 and user_id = $2 \
+                 and status in ('cancelled', 'expired')",
                 vec![id.into(), caller.user_id.into()],
             )
             .await?;
-        match row {
-            Some(row) => HoldRow::read(&row),
+        match ended {
+            Some(_) => Ok(None),
             None => Err(cf_base::Error::new(
                 Kind::Unprocessable,
                 format!(
-                    "There is no open reservation \"{id}\" of this user; it may have expired. \
+                    "There is no reservation \"{id}\" of this user, or other usage was logged with it. \
                      Log the usage without reservation_id."
                 ),
             )),

@@ -13,6 +13,7 @@ mod hold;
 mod prices;
 mod rates;
 mod rows;
+mod totals;
 mod usage;
 mod verify;
 mod writer;
@@ -29,7 +30,7 @@ pub use account::{
     Account, AccountKind, NewAccount, account, open_account, reset_budget, reset_due_budgets,
     set_limit, set_reset_date, top_up,
 };
-pub use external::{Check, ExternalUsage, Logged};
+pub use external::{Check, ExternalUsage, Logged, Reservation};
 pub use hold::{CallRecord, CallStatus, Hold, Receipt, Settled};
 pub use prices::{
     Changed, Charge, Edition, FieldChange, Found, Import, ModelName, OwnPrices, PriceList,
@@ -37,7 +38,8 @@ pub use prices::{
     search as search_prices, take,
 };
 pub use rates::{Rate, RateState, Rates, rates_in_use};
-pub use usage::{SummaryBy, SummaryFilter, SummaryRow};
+pub use totals::Totals;
+pub use usage::{SUMMARY_ROWS, SummaryBy, SummaryFilter, SummaryRow};
 pub use verify::Difference;
 
 use hold::HoldRow;
@@ -85,7 +87,6 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     db: Db,
     clock: Clock,
-    random: Random,
     node: String,
     queue: mpsc::Sender<Op>,
     rates: Rates,
@@ -109,7 +110,6 @@ impl Ledger {
             node: cf_base::Id::new(&random).to_string(),
             db: db.clone(),
             clock: clock.clone(),
-            random: random.clone(),
             queue,
             rates,
             book,

@@ -55,7 +55,7 @@ pub struct SummaryRow {
 }
 
 /// Rows of a summary at most.
-const LIMIT: i64 = 1000;
+pub const SUMMARY_ROWS: usize = 1000;
 
 impl Ledger {
     /// Sums calls, at most 1000 rows: the latest days, or what cost most.
@@ -101,7 +101,7 @@ impl Ledger {
             "select {key}, {label}, count(*), cast(sum(u.prompt_tokens) as bigint), \
              cast(sum(u.completion_tokens) as bigint), cast(sum(u.cost) as bigint), u.currency \
              from usage_logs u {join} where 1 = 1{conditions} group by {key}, u.currency \
-             order by {order} limit {LIMIT}"
+             order by {order} limit {SUMMARY_ROWS}"
         );
         let rows = self.db().query(&sql, params).await?;
         rows.iter()

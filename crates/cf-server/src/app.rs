@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hosts::Hosts;
+use crate::idempotency::Idempotency;
+use crate::request_limits::RequestLimits;
 use crate::sign_ups::SignUps;
 use crate::wiring::Wiring;
 use crate::{Config, jobs};
@@ -52,6 +54,10 @@ pub struct Inner {
     pub hosts: Hosts,
     /// The one-time set-up link, while there is no administrator.
     pub setup: RwLock<Option<SetupToken>>,
+    /// Answers to money writes, by `Idempotency-Key`.
+    pub idempotency: Idempotency,
+    /// How often billing keys are used, and wrong ones tried.
+    pub request_limits: RequestLimits,
     /// How often strangers sign up.
     pub sign_ups: SignUps,
     /// Background work, waited for when the server stops.
@@ -101,6 +107,7 @@ impl App {
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let sealer = Sealer::new(&master);
+        let idempotency = Idempotency::new(&master);
         let identity = Identity::new(
             db.clone(),
             clock.clone(),
@@ -152,6 +159,8 @@ impl App {
             gateway,
             hosts,
             setup: RwLock::new(None),
+            idempotency,
+            request_limits: RequestLimits::default(),
             sign_ups: SignUps::default(),
             tasks,
             stopping,

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use cf_base::{Clock, MasterKey, Random, Sealer, TenantId, UserId};
 use cf_collections::{Engine, EngineParts, RecordError, Shape};
 use cf_db::{Db, Location};
-use cf_identity::{Identity, IdentityParams, NewKey, SetupToken};
+use cf_identity::{
+    Actor, AuditEntry, BILLING_REQUESTS_PER_MINUTE, BillingScopes, Identity, IdentityParams,
+    NewBillingKey, NewKey, SetupToken,
+};
 use cf_ledger::Ledger;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::app::Parts;
 use crate::provision::{self, NewAdmin};
@@ -48,6 +51,19 @@ pub enum Command {
     /// Makes a key of the Billing API.
     BillingKeyCreate {
         /// Name of the key.
+        name: String,
+        /// What it may do; everything where none are named.
+        scopes: Vec<String>,
+        /// Slug of the one tenant it sees; none for all.
+        tenant: Option<String>,
+        /// Requests a minute, where it is not the usual number.
+        requests_per_minute: Option<u32>,
+    },
+    /// Lists the keys of the Billing API.
+    BillingKeyList,
+    /// Ends keys of the Billing API.
+    BillingKeyRevoke {
+        /// Name of the keys.
         name: String,
     },
     /// Checks the books.
@@ -270,7 +286,30 @@ async fn run_on_data(command: Command, config: &Config) -> Result<ExitCode, Stri
             eprintln!("The administrator {email} can sign in.");
         }
         Command::KeyCreate { user, name } => key_create(&desk, &user, name).await?,
-        Command::BillingKeyCreate { name } => billing_key_create(&desk, name).await?,
+        Command::BillingKeyCreate {
+            name,
+            scopes,
+            tenant,
+            requests_per_minute,
+        } => {
+            let scopes = match scopes.is_empty() {
+                true => BillingScopes::all(),
+                false => BillingScopes::parse(scopes.iter().map(String::as_str))
+                    .map_err(|e| e.to_string())?,
+            };
+            let new = NewBillingKey {
+                scopes,
+                tenant_id: match tenant {
+                    None => None,
+                    Some(slug) => Some(tenant_by_slug(&desk, &slug).await?),
+                },
+                requests_per_minute: requests_per_minute.unwrap_or(BILLING_REQUESTS_PER_MINUTE),
+                ..NewBillingKey::new(name)
+            };
+            billing_key_create(&desk, &new).await?;
+        }
+        Command::BillingKeyList => billing_key_list(&desk).await?,
+        Command::BillingKeyRevoke { name } => billing_key_revoke(&desk, &name).await?,
         Command::PricesImport {
             file,
             effective,
@@ -341,16 +380,101 @@ async fn key_create(desk: &Desk, email: &str, name: String) -> Result<(), String
     Ok(())
 }
 
-async fn billing_key_create(desk: &Desk, name: String) -> Result<(), String> {
+async fn tenant_by_slug(desk: &Desk, slug: &str) -> Result<TenantId, String> {
+    let tenant = provision::find(&desk.engine, "tenants", "slug", slug)
+        .await
+        .map_err(sentence)?
+        .ok_or_else(|| format!("there is no tenant with the slug \"{slug}\""))?;
+    TenantId::parse(tenant["id"].as_str().unwrap_or_default()).map_err(|e| e.to_string())
+}
+
+async fn billing_key_create(desk: &Desk, new: &NewBillingKey) -> Result<(), String> {
     let mut tx = desk.db.begin().await.map_err(|e| e.to_string())?;
-    let (_, key) = desk
+    let (id, key) = desk
         .identity
-        .create_billing_key(&mut tx, &name)
+        .create_billing_key(&mut tx, new)
+        .await
+        .map_err(|e| e.to_string())?;
+    let entry = AuditEntry {
+        actor: Actor::command(),
+        action: "create",
+        collection: "billing_keys",
+        record_id: id.as_str(),
+        tenant_id: new.tenant_id,
+        changes: json!({"name": new.name, "scopes": new.scopes.words(),
+            "requests_per_minute": new.requests_per_minute}),
+    };
+    desk.identity
+        .audit(&mut tx, entry)
         .await
         .map_err(|e| e.to_string())?;
     tx.commit().await.map_err(|e| e.to_string())?;
     print_secret(key.expose());
     Ok(())
+}
+
+async fn billing_key_revoke(desk: &Desk, name: &str) -> Result<(), String> {
+    let mut tx = desk.db.begin().await.map_err(|e| e.to_string())?;
+    let revoked = desk
+        .identity
+        .revoke_billing_keys_named(&mut tx, name)
+        .await
+        .map_err(|e| e.to_string())?;
+    for key in &revoked {
+        let entry = AuditEntry {
+            actor: Actor::command(),
+            action: "revoke",
+            collection: "billing_keys",
+            record_id: &key.id_text(),
+            tenant_id: key.tenant_id,
+            changes: json!({"name": key.name}),
+        };
+        desk.identity
+            .audit(&mut tx, entry)
+            .await
+            .map_err(|e| e.to_string())?;
+    }
+    tx.commit().await.map_err(|e| e.to_string())?;
+    for key in &revoked {
+        eprintln!(
+            "The billing key {} ({}) is revoked.",
+            key.name,
+            key.id_text()
+        );
+    }
+    Ok(())
+}
+
+/// One key a line, tab-separated: id, name, scopes, tenant, requests a minute,
+/// last four characters, status, when it was made.
+#[allow(clippy::print_stdout)] // the command's result
+async fn billing_key_list(desk: &Desk) -> Result<(), String> {
+    const PAGE: u32 = 500;
+    let mut offset = 0;
+    loop {
+        let keys = cf_identity::list_billing_keys(&desk.db, PAGE, offset)
+            .await
+            .map_err(|e| e.to_string())?;
+        for listed in &keys {
+            let key = &listed.key;
+            println!(
+                "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+                key.id_text(),
+                key.name,
+                key.scopes,
+                key.tenant_id
+                    .map_or_else(|| "all tenants".to_owned(), |t| t.to_string()),
+                key.requests_per_minute,
+                listed.last4,
+                if listed.active { "active" } else { "revoked" },
+                listed.created,
+            );
+        }
+        if keys.len() < PAGE as usize {
+            return Ok(());
+        }
+        offset += u64::from(PAGE);
+    }
 }
 
 /// Alone on the last line of standard output, for scripts.

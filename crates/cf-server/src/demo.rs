@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use cf_collections::RecordError;
+use cf_identity::NewBillingKey;
 use serde_json::{Value, json};
 
 use crate::App;
@@ -104,7 +105,10 @@ async fn records(app: &App) -> Result<Value, RecordError> {
     });
     create(engine, "models", model).await?;
     let mut tx = app.db.begin().await?;
-    let (_, billing) = app.identity.create_billing_key(&mut tx, "example").await?;
+    let (_, billing) = app
+        .identity
+        .create_billing_key(&mut tx, &NewBillingKey::new("example"))
+        .await?;
     tx.commit().await?;
     Ok(json!({
         "admin": {"email": ADMIN, "password": admin_password},

@@ -22,6 +22,41 @@ pub struct BillingError {
     error: Error,
     /// What is wrong with which field, as the record engine found it.
     fields: serde_json::Map<String, serde_json::Value>,
+    /// The code where it says more than the error's kind.
+    code: Option<&'static str>,
+}
+
+impl BillingError {
+    /// The user that is meant does not exist, or not for this caller.
+    pub fn user_not_found() -> Self {
+        Self::coded(
+            "user_not_found",
+            Error::new(Kind::NotFound, "There is no such user."),
+        )
+    }
+
+    /// An error with a code of its own.
+    pub fn coded(code: &'static str, error: Error) -> Self {
+        Self {
+            code: Some(code),
+            ..error.into()
+        }
+    }
+
+    /// The error itself.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// Its code in answers.
+    pub fn code(&self) -> &'static str {
+        match (self.code, &self.error.kind) {
+            (Some(code), _) => code,
+            // The router's word for it is OpenAI's.
+            (None, Kind::RateLimited { .. }) => "rate_limited",
+            (None, kind) => code(kind),
+        }
+    }
 }
 
 impl From<RecordError> for CoreError {
@@ -67,6 +102,7 @@ impl From<Error> for BillingError {
         Self {
             error,
             fields: serde_json::Map::new(),
+            code: None,
         }
     }
 }
@@ -97,6 +133,7 @@ impl From<RecordError> for BillingError {
         Self {
             error: base,
             fields: error.data,
+            code: None,
         }
     }
 }
@@ -144,9 +181,11 @@ impl IntoResponse for MessagesError {
 
 impl IntoResponse for BillingError {
     fn into_response(self) -> Response {
+        let code = self.code();
         let Self {
             error,
             fields: mut data,
+            ..
         } = self;
         log(&error);
         if let Kind::Invalid { field: Some(field) } = &error.kind {
@@ -157,7 +196,7 @@ impl IntoResponse for BillingError {
         }
         let body = json!({
             "status": status(&error.kind).as_u16(),
-            "code": code(&error.kind),
+            "code": code,
             "error": error.message,
             "message": error.message,
             "data": data,

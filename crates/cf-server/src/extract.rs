@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use cf_base::{Caller, Error, Kind, Role};
 use cf_collections::{AuthRecord, Principal, RecordError};
-use cf_identity::{Account, Actor, BillingKey, Session};
+use cf_identity::{Account, Session};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::App;
@@ -174,87 +174,22 @@ impl FromRequestParts<App> for RouterCaller {
     }
 }
 
-/// A caller of the Billing API or of the portal's own calls.
-pub enum Manager {
-    /// A program with a billing key.
-    Program(Arc<BillingKey>),
-    /// A person who is signed in.
-    Person(SignedIn),
-}
+/// A query string; what cannot be read is 400 in the Billing API's shape.
+pub struct Params<T>(pub T);
 
-impl FromRequestParts<App> for Manager {
+impl<T: serde::de::DeserializeOwned> FromRequestParts<App> for Params<T> {
     type Rejection = BillingError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, BillingError> {
-        if let Some(key) = parts.headers.get("x-api-key") {
-            let found = match key.to_str() {
-                Ok(key) => app.identity.billing_key(key).await?,
-                Err(_) => None,
-            };
-            return match found {
-                Some(key) => Ok(Self::Program(key)),
-                None => Err(unauthorized()),
-            };
-        }
-        let signed_in = signed_in(app, &parts.headers).await?;
-        if signed_in.session.is_some() {
-            Ok(Self::Person(signed_in))
-        } else {
-            Err(unauthorized())
-        }
-    }
-}
-
-fn unauthorized() -> BillingError {
-    Error::new(
-        Kind::Unauthorized,
-        "A valid billing key is needed in the header X-API-Key (make one with \
-         `cloudfreedom billing-key create --name N`).",
-    )
-    .into()
-}
-
-impl Manager {
-    /// What the record engine lets this caller do.
-    pub fn principal(&self) -> Principal {
-        match self {
-            Self::Program(key) => Principal::Superuser {
-                id: String::new(),
-                email: format!("billing key {}", key.name),
-            },
-            Self::Person(signed_in) => signed_in.principal.clone(),
-        }
-    }
-
-    /// Who this is, for entries and the audit trail.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Program(key) => format!("billing key {}", key.name),
-            Self::Person(signed_in) => signed_in.principal.email().to_owned(),
-        }
-    }
-
-    /// Who this is, for the audit trail.
-    pub fn actor(&self) -> Actor {
-        match self {
-            Self::Program(key) => Actor::billing_key(key),
-            Self::Person(signed_in) => match signed_in.session.as_deref() {
-                Some(session) => Actor::account(session.account()),
-                None => Actor::system(),
-            },
-        }
-    }
-
-    /// Only programs with a billing key and administrators go on.
-    pub fn require_program_or_admin(&self) -> Result<(), BillingError> {
-        match self {
-            Self::Program(_) => Ok(()),
-            Self::Person(signed_in) if signed_in.is_admin() => Ok(()),
-            Self::Person(_) => Err(Error::new(
-                Kind::Forbidden,
-                "Only administrators and programs with a billing key may do this.",
-            )
-            .into()),
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, BillingError> {
+        match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
+            Ok(query) => Ok(Self(query.0)),
+            Err(error) => {
+                use std::error::Error as _;
+                let cause = error
+                    .source()
+                    .map_or_else(String::new, |e| format!(": {e}"));
+                Err(Error::invalid(format!("The query cannot be read{cause}.")).into())
+            }
         }
     }
 }

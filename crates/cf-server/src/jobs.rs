@@ -22,6 +22,8 @@ const CLEANING: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether exchange rates are to be fetched or are too old.
 const RATES: Duration = Duration::from_secs(15 * 60);
+/// How often answers kept for repeats are looked through for old ones.
+const PRUNING: Duration = Duration::from_secs(600);
 
 /// Starts every job.
 pub fn start(app: &App) {
@@ -57,6 +59,9 @@ pub fn start(app: &App) {
     every(app, CLEANING, "cleaning", |app: App| async move {
         app.identity.flush_last_used().await?;
         Ok(())
+    });
+    every(app, PRUNING, "idempotency", |app: App| async move {
+        app.idempotency.prune(&app.db, &app.clock).await
     });
     app.tasks.spawn(publish_booked(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());

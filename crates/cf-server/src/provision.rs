@@ -69,14 +69,9 @@ pub async fn create_admin(
     create(engine, "users", user).await
 }
 
-/// Makes a user as portal and Billing API do: active, with a password made up
-/// where none is given. The answer holds password and key, this once.
-pub async fn create_user(
-    engine: &Engine,
-    random: &Random,
-    principal: &Principal,
-    mut body: Map<String, Value>,
-) -> Result<Value, RecordError> {
+/// Fills in what portal and Billing API leave out of a new user: active, with
+/// a password made up where none is given. Returns that password, to be told once.
+pub fn complete_user(random: &Random, body: &mut Map<String, Value>) -> Option<String> {
     let generated = match body.get("password").and_then(Value::as_str) {
         Some(password) if !password.is_empty() => {
             let password = password.to_owned();
@@ -92,13 +87,7 @@ pub async fn create_user(
     };
     body.entry("status").or_insert("active".into());
     body.entry("role").or_insert("user".into());
-    let mut record = engine
-        .create(principal, "users", &body, &Shape::default())
-        .await?;
-    if let Some(password) = generated {
-        record["password"] = password.into();
-    }
-    Ok(record)
+    generated
 }
 
 /// A rate so that budgets in euros can be charged for prices in dollars from

@@ -2,6 +2,7 @@
 
 mod auth;
 mod billing;
+mod billing_keys;
 mod chat;
 mod collections;
 mod exchange_rates;
@@ -14,17 +15,20 @@ mod records;
 mod setup;
 mod usage;
 mod users;
+mod who;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::{any as any_method, delete, get, post};
+use axum::routing::{any as any_method, get, post};
 use cf_base::{Error, Kind};
 use cf_collections::RecordError;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::config::Role;
 use crate::error::{CoreError, RouterError};
-use crate::{App, web};
+use crate::{App, openapi, web};
 
 /// `api.`: records, sign-in, realtime.
 pub fn core(app: &App) -> Router {
@@ -44,7 +48,10 @@ pub fn portal(app: &App) -> Router {
 
 /// `billing.`: budgets and usage for other programs.
 pub fn billing(app: &App) -> Router {
-    let routes = billing_api().route("/health", get(health::billing));
+    let routes = Router::new()
+        .merge(billing_api())
+        .route("/api/openapi.json", get(openapi::serve))
+        .route("/health", get(health::billing));
     finish(routes, app).fallback(not_found)
 }
 
@@ -65,6 +72,9 @@ pub fn any(app: &App) -> Router {
     }
     if runs(Role::Billing) {
         routes = routes.merge(billing_api());
+        if !runs(Role::Core) && !runs(Role::Portal) {
+            routes = routes.route("/api/openapi.json", get(openapi::serve));
+        }
     } else if runs(Role::Portal) {
         routes = routes.merge(portal_api());
     }
@@ -81,9 +91,8 @@ pub fn any(app: &App) -> Router {
 
 fn core_api() -> Router<App> {
     Router::new()
-        .route("/api/health", get(health::pocketbase))
-        .route("/api/info", get(info::info))
-        .route("/api/setup", post(setup::setup))
+        .merge(server_api())
+        .route("/api/openapi.json", get(openapi::serve))
         .route(
             "/api/collections/{collection}/records",
             get(records::list).post(records::create),
@@ -112,30 +121,57 @@ fn core_api() -> Router<App> {
             "/api/realtime",
             get(realtime::connect).post(realtime::subscribe),
         )
-        .route("/api/keys", post(keys::create))
-        .route("/api/keys/{id}", delete(keys::revoke))
-        .route("/api/keys/{id}/rotate", post(keys::rotate))
-        .route("/api/providers", get(info::providers))
+        .merge(keys_api())
+}
+
+/// Health, set-up and what the web part needs to know.
+fn server_api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(health::pocketbase))
+        .routes(routes!(info::info))
+        .routes(routes!(setup::setup))
+        .routes(routes!(info::providers))
+}
+
+/// Users' keys, for themselves and those who manage them.
+fn keys_api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
 }
 
 /// What portal and Billing API share.
-fn portal_api() -> Router<App> {
-    Router::new()
-        .route("/api/users", get(users::list).post(users::create))
-        .route("/api/users/{id}", get(users::view).patch(users::update))
-        .route("/api/users/{id}/reset-budget", post(users::reset_budget))
-        .route("/api/users/{id}/top-up", post(users::top_up))
-        .route("/api/exchange-rates/status", get(exchange_rates::status))
-        .route("/api/prices", get(prices::book))
-        .route("/api/prices/import", post(prices::import))
-        .route("/api/usage", get(usage::list))
-        .route("/api/usage/summary", get(usage::summary))
+fn portal_api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::view, users::update))
+        .routes(routes!(users::reset_budget))
+        .routes(routes!(users::top_up))
+        .routes(routes!(usage::list))
+        .routes(routes!(usage::summary))
+        .routes(routes!(billing_keys::list, billing_keys::create))
+        .routes(routes!(billing_keys::revoke))
+        .routes(routes!(exchange_rates::status))
+        .routes(routes!(prices::book))
+        .routes(routes!(prices::import))
 }
 
-fn billing_api() -> Router<App> {
+fn billing_api() -> OpenApiRouter<App> {
     portal_api()
-        .route("/api/check-budget", post(billing::check_budget))
-        .route("/api/usage/log", post(billing::log_usage))
+        .routes(routes!(billing::check_budget))
+        .routes(routes!(billing::release))
+        .routes(routes!(billing::log_usage))
+}
+
+/// The document of what is ours; the same at every host.
+pub fn document() -> utoipa::openapi::OpenApi {
+    OpenApiRouter::with_openapi(openapi::description())
+        .merge(billing_api())
+        .merge(keys_api())
+        .merge(server_api())
+        .routes(routes!(health::billing))
+        .into_openapi()
 }
 
 fn router_api() -> Router<App> {

@@ -180,6 +180,23 @@ enum BillingKey {
     Create {
         #[arg(long)]
         name: String,
+        /// read, check, log or manage; several times or comma-separated [default: manage]
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// Slug of the one tenant that it sees and touches [default: all]
+        #[arg(long, value_name = "SLUG")]
+        tenant: Option<String>,
+        /// Requests a minute [default: 60000]
+        #[arg(long, value_name = "NUMBER")]
+        requests_per_minute: Option<u32>,
+    },
+    /// Lists the keys, one a line: id, name, scopes, tenant, requests a minute, last four
+    /// characters, status, when it was made
+    List,
+    /// Ends the keys that have this name
+    Revoke {
+        #[arg(value_name = "NAME")]
+        name: String,
     },
 }
 
@@ -226,7 +243,19 @@ fn main() -> ExitCode {
             tenant,
         },
         CliCommand::Key(Key::Create { user, name }) => Command::KeyCreate { user, name },
-        CliCommand::BillingKey(BillingKey::Create { name }) => Command::BillingKeyCreate { name },
+        CliCommand::BillingKey(BillingKey::Create {
+            name,
+            scopes,
+            tenant,
+            requests_per_minute,
+        }) => Command::BillingKeyCreate {
+            name,
+            scopes,
+            tenant,
+            requests_per_minute,
+        },
+        CliCommand::BillingKey(BillingKey::List) => Command::BillingKeyList,
+        CliCommand::BillingKey(BillingKey::Revoke { name }) => Command::BillingKeyRevoke { name },
         CliCommand::Prices(Prices::Import {
             file,
             effective,

@@ -259,6 +259,8 @@ export interface ProviderInfo {
   needs_base_url: boolean;
   needs_secret: boolean;
   needs_region: boolean;
+  /** Optional: prices may depend on it. */
+  takes_region: boolean;
   supported: boolean;
   settings: { name: string; label: string }[];
 }
@@ -275,6 +277,8 @@ export interface UsageSum {
 
 export interface UsageSummary {
   items: (UsageSum & { key: string; label: string })[];
+  /** Whether there are more groups than items; the total has them in it. */
+  truncated: boolean;
   total: UsageSum;
 }
 

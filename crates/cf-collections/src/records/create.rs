@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cf_db::{Tx, Value};
 use serde_json::{Map, Value as Json};
 
-use super::refused_by_database;
 use super::view::Shape;
+use super::{Prepared, refused_by_database};
 use crate::engine::{By, Engine, Reader};
 use crate::error::{RecordError, Result};
 use crate::hooks::Scope;
@@ -29,24 +29,10 @@ impl Engine {
         shape: &Shape,
     ) -> Result<Json> {
         let target = self.collection(collection, true)?;
-        // Passwords are hashed before the transaction: it must not be slow. Only
-        // for what would pass, lest strangers keep the processors busy.
-        let prepared = if body.contains_key("password") {
-            let mut reader = Reader::Db(&self.0.db);
-            let parsed = self
-                .checked_create(&mut reader, principal, &target, body)
-                .await?;
-            self.0
-                .hooks
-                .prepare(&target, principal, None, &parsed.write)
-                .await
-                .map_err(|e| e.or_message(FAILED))?
-        } else {
-            Vec::new()
-        };
+        let prepared = self.prepare_create(principal, collection, body).await?;
         let mut tx = self.0.db.begin().await?;
         let (record, answer) = self
-            .create_prepared(&mut tx, principal, &target, body, Some(prepared))
+            .create_prepared(&mut tx, principal, &target, body, Some(prepared.0))
             .await?;
         tx.commit().await?;
         self.shape_with(principal, record, answer, shape).await
@@ -63,6 +49,48 @@ impl Engine {
     ) -> Result<(Record, Map<String, Json>)> {
         let target = self.collection(collection, true)?;
         self.create_prepared(tx, principal, &target, body, None)
+            .await
+    }
+
+    /// Does what must not be done inside of a transaction, for
+    /// [`Engine::create_after`]: hashing a password is slow.
+    pub async fn prepare_create(
+        &self,
+        principal: &Principal,
+        collection: &str,
+        body: &Map<String, Json>,
+    ) -> Result<Prepared> {
+        let target = self.collection(collection, true)?;
+        // Passwords are hashed before the transaction: it must not be slow. Only
+        // for what would pass, lest strangers keep the processors busy.
+        if body.contains_key("password") {
+            let mut reader = Reader::Db(&self.0.db);
+            let parsed = self
+                .checked_create(&mut reader, principal, &target, body)
+                .await?;
+            let prepared = self
+                .0
+                .hooks
+                .prepare(&target, principal, None, &parsed.write)
+                .await
+                .map_err(|e| e.or_message(FAILED))?;
+            Ok(Prepared(prepared))
+        } else {
+            Ok(Prepared(Vec::new()))
+        }
+    }
+
+    /// As [`Engine::create_in`], with what was prepared before the transaction.
+    pub async fn create_after(
+        &self,
+        tx: &mut Tx,
+        principal: &Principal,
+        collection: &str,
+        body: &Map<String, Json>,
+        prepared: Prepared,
+    ) -> Result<(Record, Map<String, Json>)> {
+        let target = self.collection(collection, true)?;
+        self.create_prepared(tx, principal, &target, body, Some(prepared.0))
             .await
     }
 

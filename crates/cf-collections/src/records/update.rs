@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cf_db::{Tx, Value};
 use serde_json::{Map, Value as Json};
 
-use super::refused_by_database;
 use super::view::Shape;
+use super::{Prepared, refused_by_database};
 use crate::engine::{By, Engine, Reader};
 use crate::error::{RecordError, Result};
 use crate::hooks::Scope;
@@ -29,23 +29,10 @@ impl Engine {
         shape: &Shape,
     ) -> Result<Json> {
         let target = self.collection(collection, true)?;
-        // As for a new record: passwords are hashed before the transaction.
-        let prepared = if body.get("password").is_some_and(|p| !p.is_null()) {
-            let mut reader = Reader::Db(&self.0.db);
-            let (old, parsed) = self
-                .checked_update(&mut reader, principal, &target, id, body)
-                .await?;
-            self.0
-                .hooks
-                .prepare(&target, principal, Some(&old), &parsed.write)
-                .await
-                .map_err(|e| e.or_message(FAILED))?
-        } else {
-            Vec::new()
-        };
+        let prepared = self.prepare_update(principal, collection, id, body).await?;
         let mut tx = self.0.db.begin().await?;
         let (record, answer) = self
-            .update_prepared(&mut tx, principal, &target, id, body, Some(prepared))
+            .update_prepared(&mut tx, principal, &target, id, body, Some(prepared.0))
             .await?;
         tx.commit().await?;
         self.shape_with(principal, record, answer, shape).await
@@ -63,6 +50,49 @@ impl Engine {
     ) -> Result<(Record, Map<String, Json>)> {
         let target = self.collection(collection, true)?;
         self.update_prepared(tx, principal, &target, id, body, None)
+            .await
+    }
+
+    /// Does what must not be done inside of a transaction, for
+    /// [`Engine::update_after`]: hashing a password is slow.
+    pub async fn prepare_update(
+        &self,
+        principal: &Principal,
+        collection: &str,
+        id: &str,
+        body: &Map<String, Json>,
+    ) -> Result<Prepared> {
+        let target = self.collection(collection, true)?;
+        // As for a new record: passwords are hashed before the transaction.
+        if body.get("password").is_some_and(|p| !p.is_null()) {
+            let mut reader = Reader::Db(&self.0.db);
+            let (old, parsed) = self
+                .checked_update(&mut reader, principal, &target, id, body)
+                .await?;
+            let prepared = self
+                .0
+                .hooks
+                .prepare(&target, principal, Some(&old), &parsed.write)
+                .await
+                .map_err(|e| e.or_message(FAILED))?;
+            Ok(Prepared(prepared))
+        } else {
+            Ok(Prepared(Vec::new()))
+        }
+    }
+
+    /// As [`Engine::update_in`], with what was prepared before the transaction.
+    pub async fn update_after(
+        &self,
+        tx: &mut Tx,
+        principal: &Principal,
+        collection: &str,
+        id: &str,
+        body: &Map<String, Json>,
+        prepared: Prepared,
+    ) -> Result<(Record, Map<String, Json>)> {
+        let target = self.collection(collection, true)?;
+        self.update_prepared(tx, principal, &target, id, body, Some(prepared.0))
             .await
     }
 

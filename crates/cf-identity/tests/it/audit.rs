@@ -1,4 +1,4 @@
-use cf_identity::{Actor, AuditEntry, BillingKey};
+use cf_identity::{Actor, AuditEntry, BillingKey, BillingScopes};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, fixtures};
@@ -101,6 +101,9 @@ async fn an_entry_falls_with_its_transaction() {
         let key = BillingKey {
             id: None,
             name: "crm".into(),
+            scopes: BillingScopes::all(),
+            tenant_id: None,
+            requests_per_minute: 1,
         };
         for actor in [Actor::system(), Actor::command(), Actor::billing_key(&key)] {
             let mut tx = f.db().begin().await.unwrap();

@@ -3,7 +3,10 @@ use std::time::Duration;
 
 use cf_base::{Clock, Currency, Kind, Limits, Role, Secret, Timestamp};
 use cf_db::Db;
-use cf_identity::{Identity, IdentityParams, NewKey, move_to_tenant};
+use cf_identity::{
+    BillingScope, BillingScopes, Identity, IdentityParams, NewBillingKey, NewKey,
+    count_billing_keys, list_billing_keys, move_to_tenant,
+};
 
 use crate::fixture::{Fixture, PRODUCT, fixtures};
 
@@ -454,7 +457,11 @@ async fn many_callers_at_once_read_a_forgotten_key_once() {
 async fn billing_keys_are_known_until_revoked_and_one_may_come_from_outside() {
     for f in fixtures().await {
         let mut tx = f.db().begin().await.unwrap();
-        let (id, key) = f.identity.create_billing_key(&mut tx, "crm").await.unwrap();
+        let (id, key) = f
+            .identity
+            .create_billing_key(&mut tx, &NewBillingKey::new("crm"))
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         assert!(key.expose().starts_with("cfb-") && key.expose().len() == 52);
         for _ in 0..2 {
@@ -477,7 +484,10 @@ async fn billing_keys_are_known_until_revoked_and_one_may_come_from_outside() {
         assert_eq!(f.refused(key.expose()).await, Kind::Unauthorized);
 
         let mut tx = f.db().begin().await.unwrap();
-        f.identity.revoke_billing_key(&mut tx, id).await.unwrap();
+        f.identity
+            .revoke_billing_key(&mut tx, id.as_str())
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         assert!(
             f.identity
@@ -501,6 +511,57 @@ async fn billing_keys_are_known_until_revoked_and_one_may_come_from_outside() {
             let found = identity.billing_key(set).await.unwrap();
             assert_eq!(found.is_some_and(|k| k.id.is_none()), works);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_billing_key_knows_its_scopes_tenant_and_limit_and_goes_with_its_name() {
+    for f in fixtures().await {
+        let new = NewBillingKey {
+            scopes: BillingScopes::parse(["check", "log", "check"]).unwrap(),
+            tenant_id: Some(f.tenant),
+            requests_per_minute: 7,
+            ..NewBillingKey::new("gateway")
+        };
+        let mut tx = f.db().begin().await.unwrap();
+        let (_, secret) = f.identity.create_billing_key(&mut tx, &new).await.unwrap();
+        // A name may be given again: scripts that are run twice make a key each.
+        f.identity.create_billing_key(&mut tx, &new).await.unwrap();
+        tx.commit().await.unwrap();
+        let found = f.identity.billing_key(secret.expose()).await.unwrap();
+        let found = found.unwrap();
+        assert_eq!(found.scopes.words(), ["check", "log"]);
+        assert!(found.scopes.allow(BillingScope::Log) && !found.scopes.allow(BillingScope::Read));
+        assert_eq!(found.tenant_id, Some(f.tenant));
+        assert_eq!(found.requests_per_minute, 7);
+        let mut tx = f.db().begin().await.unwrap();
+        let gone = f
+            .identity
+            .revoke_billing_keys_named(&mut tx, "gateway")
+            .await;
+        assert_eq!(gone.unwrap().len(), 2);
+        let twice = f
+            .identity
+            .revoke_billing_keys_named(&mut tx, "gateway")
+            .await;
+        assert_eq!(twice.unwrap_err().kind, Kind::NotFound);
+        f.identity.create_billing_key(&mut tx, &new).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(
+            f.identity
+                .billing_key(secret.expose())
+                .await
+                .unwrap()
+                .is_none()
+        );
+        // Revoked keys stay listed.
+        let listed = list_billing_keys(f.db(), 10, 0).await.unwrap();
+        let active: Vec<bool> = listed.iter().map(|k| k.active).collect();
+        assert_eq!(active, [true, false, false]);
+        assert_eq!(count_billing_keys(f.db()).await.unwrap(), 3);
+    }
+    for wrong in [vec![], vec!["write"], vec!["read", ""]] {
+        assert!(BillingScopes::parse(wrong).is_err());
     }
 }
 

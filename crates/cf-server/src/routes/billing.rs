@@ -3,21 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use cf_base::{
-    Caller, Currency, Error, Kind, Money, Nanos, RequestId, ServiceTier, Usage, UserId,
+    Caller, Currency, Error, Extra, Kind, Money, Nanos, RequestId, ServiceTier, Usage, UserId,
     parse_decimal_nanos,
 };
-use cf_ledger::{ExternalUsage, PriceVersion};
-use serde::Deserialize;
-use serde_json::{Number, json};
+use cf_ledger::{ExternalUsage, PriceVersion, Reservation};
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value, json};
+use utoipa::ToSchema;
 
 use crate::App;
-use crate::error::{BillingError, code, status};
-use crate::extract::{Manager, RECORD_BODY, read_body};
+use crate::error::{BillingError, status};
+use crate::extract::{RECORD_BODY, read_body};
+use crate::idempotency::{Answer, Claimed, Once};
+use crate::manager::{Manager, MayCheck, MayLog, MayRelease};
+use crate::openapi::ErrorAnswer;
+use crate::routes::who::{Who, find, find_any_status};
 
 /// How long a reservation of another program stands before it expires.
 const RESERVATION: Duration = Duration::from_secs(15 * 60);
@@ -28,114 +33,248 @@ const MAX_AMOUNT: i64 = 1_000_000 * 1_000_000_000;
 /// Most tokens that can be reported at once.
 const MAX_TOKENS: u64 = 1_000_000_000;
 
-/// Who is meant: one of the three.
-#[derive(Deserialize, Default)]
-struct Who {
-    #[serde(default)]
-    user_id: Option<String>,
-    #[serde(default)]
-    email: Option<String>,
-    #[serde(default)]
-    api_key: Option<String>,
-}
-
-#[derive(Deserialize)]
+/// May this be spent?
+#[derive(Deserialize, ToSchema)]
 struct CheckRequest {
     #[serde(flatten)]
     who: Who,
+    /// The model to be called, as the user's product names it.
     model: Option<String>,
+    /// What the call may cost at most, in the currency of the user's budget.
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1_000_000)]
     estimated_cost: Option<Number>,
+    /// Tokens in, to be priced by the price book where `estimated_cost` is not given.
     prompt_tokens: Option<u64>,
+    /// Most tokens out; without it the model's own limit.
     max_tokens: Option<u64>,
+    /// Whether the amount is to be reserved until usage is logged with it, at most 15 minutes.
     #[serde(default)]
     reserve: bool,
+    /// Whether it counts towards the product's rate limit; `false` where no call follows.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    count: bool,
 }
 
-#[derive(Deserialize)]
+fn yes() -> bool {
+    true
+}
+
+/// Whether it may, and how the budget stands.
+#[derive(Serialize, ToSchema)]
+struct CheckAnswer {
+    /// Whether the call may be made.
+    allowed: bool,
+    /// The user that was meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    user_id: Option<UserId>,
+    /// The user's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_total: Option<f64>,
+    /// Spent in this period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_used: Option<f64>,
+    /// Left in this period, reservations not taken off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_remaining: Option<f64>,
+    /// When the next period begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_reset_date: Option<String>,
+    /// Currency of all amounts here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
+    /// What was checked, or reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_cost: Option<f64>,
+    /// To be sent with the usage, or released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reservation_id: Option<String>,
+    /// `Budget exceeded`, or why else not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// `budget_exceeded`, `user_pending`, `user_suspended`, `tenant_suspended` or `model_not_allowed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// Whose budget is too small: `user`, `key` or `tenant`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_by: Option<&'static str>,
+}
+
+/// What was used.
+#[derive(Deserialize, ToSchema)]
 struct LogRequest {
+    /// The reporter's id of the call: 1 to 128 visible ASCII characters.
+    #[schema(value_type = String)]
     request_id: Option<String>,
     #[serde(flatten)]
     who: Who,
+    /// The model that was used.
+    #[schema(value_type = String)]
     model: Option<String>,
+    /// Tokens in, cached ones included.
     #[serde(default)]
     prompt_tokens: u64,
+    /// Tokens out.
     #[serde(default)]
     completion_tokens: u64,
+    /// Tokens of the prompt that came from the provider's cache.
     #[serde(default)]
     cached_tokens: u64,
-    cost: Option<Number>,
-    currency: Option<String>,
-    reservation_id: Option<String>,
+    /// Tokens of the prompt that were written to the provider's cache (for 5 minutes).
     #[serde(default)]
-    metadata: serde_json::Value,
+    cache_write_tokens: u64,
+    /// Tokens of the prompt that were written to the provider's cache for an hour.
+    #[serde(default)]
+    cache_write_1h_tokens: u64,
+    /// Of the tokens out: reasoning.
+    #[serde(default)]
+    reasoning_tokens: u64,
+    /// The service tier that the provider said it served; empty for the usual one.
+    #[serde(default)]
+    service_tier: String,
+    /// What it cost; without it the price book decides.
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1_000_000)]
+    cost: Option<Number>,
+    /// The cost's currency; without it that of the user's budget.
+    currency: Option<String>,
+    /// The reservation that this ends.
+    reservation_id: Option<String>,
+    /// Whatever is to be kept with it.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    metadata: Value,
 }
 
-/// `POST /api/check-budget`
+/// What was booked.
+#[derive(Serialize, ToSchema)]
+struct LogAnswer {
+    /// The row in the usage log.
+    id: String,
+    /// The reporter's id.
+    #[schema(value_type = String)]
+    request_id: RequestId,
+    /// What was booked, in the currency of the user's budget.
+    cost: f64,
+    /// Currency of all amounts here.
+    currency: String,
+    /// Spent in this period.
+    budget_used: Option<f64>,
+    /// Left in this period.
+    budget_remaining: Option<f64>,
+}
+
+/// Asks whether a budget covers a call, and reserves for it
+///
+/// Scope `check`. The product's rate limit counts each check as a call. With `reserve` and an
+/// `Idempotency-Key` the same request again gets the first answer and makes no second reservation.
+#[utoipa::path(
+    post, path = "/api/check-budget", tag = "Budgets", operation_id = "check_budget",
+    params(("Idempotency-Key" = Option<String>, Header, description = "with `reserve`: the same key again gets the first answer")),
+    request_body = CheckRequest,
+    responses(
+        (status = 200, description = "It may be spent", body = CheckAnswer),
+        (status = 403, description = "It may not", body = CheckAnswer),
+        (status = 400, description = "The request cannot be understood", body = ErrorAnswer),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 404, description = "`user_not_found`", body = ErrorAnswer),
+        (status = 409, description = "The Idempotency-Key was used for something else, or is at work", body = ErrorAnswer),
+        (status = 422, description = "No price is known for the model", body = ErrorAnswer),
+        (status = 429, description = "`rate_limited`, with Retry-After", body = ErrorAnswer),
+    )
+)]
 pub async fn check_budget(
     State(app): State<App>,
-    manager: Manager,
-    body: axum::body::Body,
+    MayCheck(manager): MayCheck,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Response, BillingError> {
-    manager.require_program_or_admin()?;
-    let request: CheckRequest = parse(&read_body(body, RECORD_BODY).await?)?;
-    let caller = match find(&app, &request.who).await {
-        Ok(caller) => caller,
-        Err(error) => return refused(error),
+    let content: Value = parse(&read_body(body, RECORD_BODY).await?)?;
+    let request: CheckRequest = read(content.clone())?;
+    if !request.reserve {
+        let checked = check(&app, &manager, &request, request.count).await;
+        return Ok(match checked {
+            Ok((answer, _, _)) => decided(&answer).into_response(),
+            Err(error) => refused(error)?.into_response(),
+        });
+    }
+    let what = "POST /api/check-budget";
+    let once = app.idempotency.once(&headers, &manager, what, &content)?;
+    let (reservation, begun) = match once.claim_reservation(&app).await? {
+        Claimed::Answered(answer) => return Ok(answer.into_response()),
+        Claimed::Mine { reservation, begun } => (reservation, begun),
     };
-    if let Some(model) = &request.model
-        && !caller.may_use(model)
-    {
-        return refused(Error::new(
-            Kind::ModelNotAllowed,
-            format!("The model \"{model}\" is not part of this user's product or key."),
-        ));
-    }
-    let estimate = estimate(&app, &request, &caller)?;
-    let check = app.ledger.check(&caller, estimate).await?;
-    let mut answer = json!({
-        "allowed": check.allowed,
-        "user_id": caller.user_id,
-        "budget_total": check.total.to_f64(),
-        "budget_used": check.used.to_f64(),
-        "budget_remaining": check.remaining.to_f64(),
-        "budget_reset_date": check.reset_date,
-        "currency": check.currency.as_str(),
-        "estimated_cost": estimate.to_f64(),
-    });
-    if check.allowed && request.reserve {
-        let model = request.model.unwrap_or_default();
-        match app
-            .ledger
-            .reserve_external(caller, model, estimate, RESERVATION)
-            .await
-        {
-            Ok(id) => answer["reservation_id"] = id.as_str().into(),
-            // Another call was faster.
-            Err(error) if error.kind == Kind::BudgetExceeded => answer["allowed"] = false.into(),
-            Err(error) => return Err(error.into()),
+    // On its own: who hangs up now must not leave the key claimed and unanswered.
+    let task = app.clone();
+    let reserving = app.tasks.spawn(async move {
+        let reserved = reserve(&task, &manager, request, &once, reservation, begun).await;
+        match reserved {
+            Ok(answer) => once.finish(&task, answer).await,
+            // What an earlier try may have reserved is found under the key again.
+            Err(error) if begun => Err(error),
+            Err(error) => {
+                once.give_back(&task).await;
+                Err(error)
+            }
         }
-    }
-    if answer["allowed"] == true {
-        return Ok(Json(answer).into_response());
-    }
-    answer["error"] = "Budget exceeded".into();
-    answer["code"] = "budget_exceeded".into();
-    answer["refused_by"] = check.refused_by.into();
-    Ok((StatusCode::FORBIDDEN, Json(answer)).into_response())
+    });
+    Ok(reserving.await.map_err(Error::internal)??.into_response())
 }
 
-/// `POST /api/usage/log`
+/// Releases what was reserved for a call that was not made
+///
+/// Scope `check` or `log`. Again it is 204 too.
+#[utoipa::path(
+    delete, path = "/api/reservations/{id}", tag = "Budgets", operation_id = "release_reservation",
+    params(("id" = String, Path, description = "`reservation_id` of the budget check")),
+    responses(
+        (status = 204, description = "Nothing is reserved any more"),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 403, description = "The key's scopes do not allow it", body = ErrorAnswer),
+        (status = 404, description = "There is none, or usage was logged with it", body = ErrorAnswer),
+    )
+)]
+pub async fn release(
+    State(app): State<App>,
+    MayRelease(manager): MayRelease,
+    Path(id): Path<String>,
+) -> Result<StatusCode, BillingError> {
+    let id = request_id(&id, "id")?;
+    app.ledger
+        .release_reservation(&id, manager.only_tenant())
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reports what was used
+///
+/// Scope `log`. Booked once for each `request_id`, whatever the user's status: what was used was used.
+#[utoipa::path(
+    post, path = "/api/usage/log", tag = "Usage", operation_id = "log_usage",
+    request_body = LogRequest,
+    responses(
+        (status = 201, description = "It is in the books", body = LogAnswer),
+        (status = 200, description = "It stood there already: the first answer", body = LogAnswer),
+        (status = 400, description = "The request cannot be understood", body = ErrorAnswer),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 403, description = "The key's scopes do not allow it", body = ErrorAnswer),
+        (status = 404, description = "`user_not_found`", body = ErrorAnswer),
+        (status = 409, description = "The same request_id was logged with other content", body = ErrorAnswer),
+        (status = 422, description = "No price is known for the model, or no such reservation", body = ErrorAnswer),
+        (status = 429, description = "`rate_limited`, with Retry-After", body = ErrorAnswer),
+    )
+)]
 pub async fn log_usage(
     State(app): State<App>,
-    manager: Manager,
-    body: axum::body::Body,
+    MayLog(manager): MayLog,
+    body: Body,
 ) -> Result<Response, BillingError> {
-    manager.require_program_or_admin()?;
-    let request: LogRequest = parse(&read_body(body, RECORD_BODY).await?)?;
+    let request: LogRequest = read(parse(&read_body(body, RECORD_BODY).await?)?)?;
     let request_id = request_id(
         request.request_id.as_deref().unwrap_or_default(),
         "request_id",
     )?;
+    let usage = usage(&request);
     let model = request
         .model
         .filter(|m| !m.is_empty() && m.len() <= 200)
@@ -151,8 +290,7 @@ pub async fn log_usage(
         }
     }
     // What was used was used: a suspended user's last calls are booked too.
-    let caller = find_any_status(&app, &request.who).await?;
-    let cached = request.cached_tokens.min(request.prompt_tokens);
+    let caller = find_any_status(&app, &manager, &request.who).await?;
     let cost = match &request.cost {
         None => None,
         Some(cost) => Some(Money {
@@ -178,12 +316,7 @@ pub async fn log_usage(
             request_id: request_id.clone(),
             caller,
             model,
-            usage: Usage {
-                input: request.prompt_tokens - cached,
-                cache_read: cached,
-                output: request.completion_tokens,
-                ..Usage::default()
-            },
+            usage,
             cost,
             price,
             reservation,
@@ -191,25 +324,137 @@ pub async fn log_usage(
         })
         .await?;
     let account = cf_ledger::account(&app.db, user_id.0).await?;
-    let answer = json!({
-        "id": logged.id,
-        "request_id": request_id,
-        "cost": logged.cost.nanos.to_f64(),
-        "currency": logged.cost.currency.as_str(),
-        "budget_used": account.as_ref().map(|a| a.posted.to_f64()),
-        "budget_remaining": account.as_ref().map(|a| a.remaining().to_f64()),
-    });
-    let status = if logged.repeated {
+    let answer = LogAnswer {
+        id: logged.id,
+        request_id: request_id.clone(),
+        cost: logged.cost.nanos.to_f64(),
+        currency: logged.cost.currency.to_string(),
+        budget_used: account.as_ref().map(|a| a.posted.to_f64()),
+        budget_remaining: account.as_ref().map(|a| a.remaining().to_f64()),
+    };
+    let answer = Answer::new(StatusCode::CREATED, &to_json(&answer)?);
+    // The budget goes on: a repeat is told what the first was told.
+    let mut first = app
+        .idempotency
+        .first(&app, "usage/log", request_id.as_str(), answer)
+        .await;
+    if logged.repeated {
+        first.status = StatusCode::OK;
+    }
+    Ok(first.into_response())
+}
+
+/// Whether the call may be made, for whom, and what it may cost.
+async fn check(
+    app: &App,
+    manager: &Manager,
+    request: &CheckRequest,
+    counted: bool,
+) -> Result<(CheckAnswer, Arc<Caller>, Nanos), BillingError> {
+    let caller = find(app, manager, &request.who).await?;
+    if let Some(model) = &request.model
+        && !caller.may_use(model)
+    {
+        return Err(Error::new(
+            Kind::ModelNotAllowed,
+            format!("The model \"{model}\" is not part of this user's product or key."),
+        )
+        .into());
+    }
+    let estimate = estimate(app, request, &caller)?;
+    if counted {
+        app.gateway.count(&caller)?;
+    }
+    let check = app.ledger.check(&caller, estimate).await?;
+    let mut answer = CheckAnswer {
+        allowed: check.allowed,
+        user_id: Some(caller.user_id),
+        budget_total: Some(check.total.to_f64()),
+        budget_used: Some(check.used.to_f64()),
+        budget_remaining: Some(check.remaining.to_f64()),
+        budget_reset_date: Some(check.reset_date),
+        currency: Some(check.currency.to_string()),
+        estimated_cost: Some(estimate.to_f64()),
+        reservation_id: None,
+        error: None,
+        code: None,
+        refused_by: None,
+    };
+    if !check.allowed {
+        exceeded(&mut answer, check.refused_by);
+    }
+    Ok((answer, caller, estimate))
+}
+
+/// Checks and reserves under the id that was written down for it.
+async fn reserve(
+    app: &App,
+    manager: &Manager,
+    request: CheckRequest,
+    once: &Once,
+    mut reservation: RequestId,
+    begun: bool,
+) -> Result<Answer, BillingError> {
+    let made = match begun {
+        true => app.ledger.reservation(&reservation).await?,
+        false => Reservation::Unknown,
+    };
+    if made == Reservation::Ended {
+        reservation = once.rename_reservation(app).await?;
+    }
+    let counted = request.count && made != Reservation::Open;
+    let (mut answer, caller, estimate) = match check(app, manager, &request, counted).await {
+        Ok(checked) => checked,
+        Err(error) => {
+            let refusal = refused(error)?;
+            if made == Reservation::Open {
+                app.ledger.release_reservation(&reservation, None).await?;
+            }
+            return Ok(refusal);
+        }
+    };
+    if made == Reservation::Open {
+        // Made by a try that did not live to say so; its own amount counts as reserved.
+        answer.allowed = true;
+        (answer.error, answer.code, answer.refused_by) = (None, None, None);
+        answer.reservation_id = Some(reservation.as_str().into());
+        return Ok(decided(&answer));
+    }
+    if answer.allowed {
+        let model = request.model.unwrap_or_default();
+        match app
+            .ledger
+            .reserve_external(reservation, caller, model, estimate, RESERVATION)
+            .await
+        {
+            Ok(id) => answer.reservation_id = Some(id.as_str().into()),
+            // Another call was faster.
+            Err(error) if error.kind == Kind::BudgetExceeded => exceeded(&mut answer, ""),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(decided(&answer))
+}
+
+fn exceeded(answer: &mut CheckAnswer, refused_by: &'static str) {
+    answer.allowed = false;
+    answer.error = Some("Budget exceeded".into());
+    answer.code = Some("budget_exceeded");
+    answer.refused_by = (!refused_by.is_empty()).then_some(refused_by);
+}
+
+fn decided(answer: &CheckAnswer) -> Answer {
+    let status = if answer.allowed {
         StatusCode::OK
     } else {
-        StatusCode::CREATED
+        StatusCode::FORBIDDEN
     };
-    Ok((status, Json(answer)).into_response())
+    Answer::new(status, &json!(answer))
 }
 
 /// A refusal of the budget check, in its own shape.
-fn refused(error: Error) -> Result<Response, BillingError> {
-    match error.kind {
+fn refused(error: BillingError) -> Result<Answer, BillingError> {
+    match error.error().kind {
         Kind::UserPending
         | Kind::UserSuspended
         | Kind::TenantSuspended
@@ -217,17 +462,26 @@ fn refused(error: Error) -> Result<Response, BillingError> {
         | Kind::BudgetExceeded => {
             let body = json!({
                 "allowed": false,
-                "error": error.message,
-                "code": code(&error.kind),
+                "error": error.error().message,
+                "code": error.code(),
             });
-            Ok((status(&error.kind), Json(body)).into_response())
+            Ok(Answer::new(status(&error.error().kind), &body))
         }
-        _ => Err(error.into()),
+        _ => Err(error),
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+fn to_json(answer: &impl Serialize) -> Result<Value, Error> {
+    serde_json::to_value(answer).map_err(Error::internal)
+}
+
+fn parse(body: &[u8]) -> Result<Value, Error> {
     serde_json::from_slice(body)
+        .map_err(|e| Error::invalid(format!("The request body is not JSON: {e}.")))
+}
+
+fn read<T: serde::de::DeserializeOwned>(body: Value) -> Result<T, Error> {
+    serde_json::from_value(body)
         .map_err(|e| Error::invalid(format!("The request body is not what is expected: {e}.")))
 }
 
@@ -252,68 +506,30 @@ fn amount(number: &Number, field: &'static str) -> Result<Nanos, Error> {
         })
 }
 
-fn user_not_found() -> Error {
-    Error::new(Kind::NotFound, "There is no such user (user_not_found).")
-}
-
-async fn find(app: &App, who: &Who) -> Result<Arc<Caller>, Error> {
-    if let Some(key) = &who.api_key {
-        return match app.identity.caller_by_key(key).await {
-            Err(error) if error.kind == Kind::Unauthorized => Err(user_not_found()),
-            other => other,
-        };
+/// What was used. Every token is in one class: the parts are not more than the whole.
+fn usage(request: &LogRequest) -> Usage {
+    let mut input = request.prompt_tokens;
+    let mut part = |tokens: u64| {
+        let taken = tokens.min(input);
+        input -= taken;
+        taken
+    };
+    let cache_read = part(request.cached_tokens);
+    let cache_write = part(request.cache_write_tokens);
+    let cache_write_1h = part(request.cache_write_1h_tokens);
+    Usage {
+        input,
+        cache_read,
+        cache_write,
+        cache_write_1h,
+        output: request.completion_tokens,
+        reasoning: request.reasoning_tokens.min(request.completion_tokens),
+        extra: Extra {
+            tier: ServiceTier::served(&request.service_tier),
+            ..Extra::default()
+        },
+        ..Usage::default()
     }
-    app.identity
-        .caller_by_user(find_user(app, who).await?)
-        .await
-}
-
-async fn find_any_status(app: &App, who: &Who) -> Result<Arc<Caller>, Error> {
-    let (id, key_id) = match &who.api_key {
-        Some(key) => {
-            let (user, key) = app
-                .identity
-                .user_of_key(key)
-                .await?
-                .ok_or_else(user_not_found)?;
-            (user, Some(key))
-        }
-        None => (find_user(app, who).await?, None),
-    };
-    let mut caller = app
-        .identity
-        .caller_for_books(id)
-        .await?
-        .ok_or_else(user_not_found)?;
-    // What was used with a key counts on the key's budget too.
-    Arc::make_mut(&mut caller).key_id = key_id;
-    Ok(caller)
-}
-
-async fn find_user(app: &App, who: &Who) -> Result<UserId, Error> {
-    let row = match (&who.user_id, &who.email) {
-        (Some(id), _) => {
-            app.db
-                .query_opt("select id from users where id = $1", vec![id.into()])
-                .await?
-        }
-        (None, Some(email)) => {
-            app.db
-                .query_opt(
-                    "select id from users where lower(email) = lower($1)",
-                    vec![email.into()],
-                )
-                .await?
-        }
-        (None, None) => {
-            return Err(Error::invalid_field(
-                "user_id",
-                "Say who is meant: user_id, email or api_key.",
-            ));
-        }
-    };
-    let row = row.ok_or_else(user_not_found)?;
-    Ok(UserId(row.at(0)?))
 }
 
 fn price(app: &App, caller: &Caller, model: &str) -> Option<Arc<PriceVersion>> {

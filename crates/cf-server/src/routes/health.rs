@@ -19,7 +19,14 @@ pub async fn portal(State(app): State<App>) -> Response {
     health(&app, "portal", false).await
 }
 
-/// `GET /health` at `billing.`
+/// Whether the component at this host works
+#[utoipa::path(
+    get, path = "/health", tag = "Server", operation_id = "health", security(()),
+    responses(
+        (status = 200, description = "It works: `{status, component, checks}`", body = Object),
+        (status = 503, description = "`failing` names what does not", body = Object),
+    )
+)]
 pub async fn billing(State(app): State<App>) -> Response {
     health(&app, "billing", true).await
 }
@@ -34,7 +41,14 @@ pub async fn all(State(app): State<App>) -> Response {
     health(&app, "all", true).await
 }
 
-/// `GET /api/health` as PocketBase answers it.
+/// Whether the database answers, as PocketBase says it
+#[utoipa::path(
+    get, path = "/api/health", tag = "Server", operation_id = "api_health", security(()),
+    responses(
+        (status = 200, description = "`{code, message, data}`", body = Object),
+        (status = 503, description = "The database does not answer", body = Object),
+    )
+)]
 pub async fn pocketbase(State(app): State<App>, signed_in: SignedIn) -> Response {
     let mut data = serde_json::Map::new();
     if matches!(

@@ -9,8 +9,13 @@ use crate::App;
 use crate::error::CoreError;
 use crate::extract::SignedIn;
 use crate::hosts::Site;
+use crate::openapi::CoreErrorAnswer;
 
-/// `GET /api/info`
+/// What the web part needs to know before anybody signs in
+#[utoipa::path(
+    get, path = "/api/info", tag = "Server", operation_id = "info", security(()),
+    responses((status = 200, description = "Version, component and tenant at this host", body = Object))
+)]
 pub async fn info(State(app): State<App>, Extension(site): Extension<Site>) -> Json<Value> {
     let (component, tenant) = match &site {
         Site::Tenant(tenant) => (
@@ -33,7 +38,15 @@ pub async fn info(State(app): State<App>, Extension(site): Extension<Site>) -> J
     }))
 }
 
-/// `GET /api/providers`: for the provider key form.
+/// Lists the kinds of providers, for the form
+#[utoipa::path(
+    get, path = "/api/providers", tag = "Server", operation_id = "providers",
+    security(("session" = [])),
+    responses(
+        (status = 200, description = "`{items}`", body = Object),
+        (status = 401, description = "Nobody is signed in", body = CoreErrorAnswer),
+    )
+)]
 pub async fn providers(signed_in: SignedIn) -> Result<Json<Value>, CoreError> {
     signed_in.account()?;
     Ok(Json(json!({"items": cf_llm::providers()})))

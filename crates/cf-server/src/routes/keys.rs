@@ -11,10 +11,12 @@ use cf_collections::{Principal, RecordError, Shape};
 use cf_identity::{Actor, AuditEntry, NewKey};
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::error::CoreError;
 use crate::extract::{RECORD_BODY, SignedIn, read_body};
+use crate::openapi::CoreErrorAnswer;
 use crate::provision;
 
 /// Longest time that a rotated key stays good: 30 days.
@@ -22,18 +24,62 @@ const MAX_GRACE: u64 = 30 * 86_400;
 /// Keys of one user at most.
 const MAX_KEYS: i64 = 100;
 
-#[derive(Deserialize)]
+/// An API key to make.
+#[derive(Deserialize, ToSchema)]
 struct NewKeyRequest {
+    /// A name, at most 100 characters.
     #[serde(default)]
     name: String,
+    /// Whose key it is; one's own if not said.
     user_id: Option<String>,
+    /// The models it may use; empty for all of the product.
     #[serde(default)]
     models: Vec<String>,
+    /// A budget of its own.
+    #[schema(value_type = Option<f64>)]
     budget_total: Option<Number>,
+    /// When it ends.
     expires: Option<String>,
 }
 
-/// `POST /api/keys`
+/// An API key as a record.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what the record engine answers")]
+pub struct KeyRecord {
+    id: String,
+    name: String,
+    user_id: String,
+    tenant_id: String,
+    prefix: String,
+    last4: String,
+    models: Vec<String>,
+    budget_total: f64,
+    budget_used: f64,
+    expires: String,
+    /// `active` or `revoked`.
+    status: String,
+    last_used: String,
+    /// The key itself, this once.
+    key: String,
+    created: String,
+    updated: String,
+}
+
+/// Makes an API key
+///
+/// For oneself, or by those who manage the user.
+#[utoipa::path(
+    post, path = "/api/keys", tag = "API keys", operation_id = "create_key",
+    security(("session" = [])),
+    request_body = NewKeyRequest,
+    responses(
+        (status = 200, description = "The key, in full this once", body = KeyRecord),
+        (status = 400, description = "A field cannot be taken", body = CoreErrorAnswer),
+        (status = 401, description = "Nobody is signed in", body = CoreErrorAnswer),
+        (status = 403, description = "Not one's own to manage", body = CoreErrorAnswer),
+        (status = 404, description = "There is no such user", body = CoreErrorAnswer),
+    )
+)]
 pub async fn create(
     State(app): State<App>,
     signed_in: SignedIn,
@@ -119,13 +165,28 @@ pub async fn create(
     Ok(Json(record))
 }
 
-#[derive(Deserialize, Default)]
+/// How a key is rotated.
+#[derive(Deserialize, Default, ToSchema)]
 struct Rotation {
+    /// How long the old key stays good, at most 30 days.
     #[serde(default)]
     grace_seconds: u64,
 }
 
-/// `POST /api/keys/{id}/rotate`
+/// Gives an API key a new secret
+#[utoipa::path(
+    post, path = "/api/keys/{id}/rotate", tag = "API keys", operation_id = "rotate_key",
+    security(("session" = [])),
+    params(("id" = String, Path, description = "The key's id")),
+    request_body = Rotation,
+    responses(
+        (status = 200, description = "The key, in full this once", body = KeyRecord),
+        (status = 400, description = "A field cannot be taken", body = CoreErrorAnswer),
+        (status = 401, description = "Nobody is signed in", body = CoreErrorAnswer),
+        (status = 403, description = "Not one's own to manage", body = CoreErrorAnswer),
+        (status = 404, description = "There is no such key", body = CoreErrorAnswer),
+    )
+)]
 pub async fn rotate(
     State(app): State<App>,
     signed_in: SignedIn,
@@ -163,7 +224,18 @@ pub async fn rotate(
     Ok(Json(record))
 }
 
-/// `DELETE /api/keys/{id}`
+/// Revokes an API key
+#[utoipa::path(
+    delete, path = "/api/keys/{id}", tag = "API keys", operation_id = "revoke_key",
+    security(("session" = [])),
+    params(("id" = String, Path, description = "The key's id")),
+    responses(
+        (status = 204, description = "It is revoked"),
+        (status = 401, description = "Nobody is signed in", body = CoreErrorAnswer),
+        (status = 403, description = "Not one's own to manage", body = CoreErrorAnswer),
+        (status = 404, description = "There is no such key", body = CoreErrorAnswer),
+    )
+)]
 pub async fn revoke(
     State(app): State<App>,
     signed_in: SignedIn,

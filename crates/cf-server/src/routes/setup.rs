@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::error::CoreError;
 use crate::extract::{SIGN_IN_BODY, read_body};
+use crate::openapi::CoreErrorAnswer;
 use crate::provision::{self, NewAdmin};
 
 #[derive(Deserialize)]
@@ -20,7 +21,18 @@ struct Setup {
     name: String,
 }
 
-/// `POST /api/setup`: makes the first administrator, once.
+/// Makes the first administrator
+///
+/// Once, with the token that the server printed at its start.
+#[utoipa::path(
+    post, path = "/api/setup", tag = "Server", operation_id = "setup", security(()),
+    request_body = Object,
+    responses(
+        (status = 200, description = "The administrator", body = Object),
+        (status = 400, description = "A field cannot be taken", body = CoreErrorAnswer),
+        (status = 403, description = "The link is not good any more", body = CoreErrorAnswer),
+    )
+)]
 pub async fn setup(
     State(app): State<App>,
     body: axum::body::Body,

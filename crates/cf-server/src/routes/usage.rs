@@ -1,43 +1,155 @@
 //! What was used: rows and sums, each caller seeing what is theirs.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
-use axum::extract::{Query, State};
-use cf_base::{Currency, Error, Kind, Nanos, Role, Timestamp};
+use axum::extract::State;
+use cf_base::{Currency, Error, Id, Kind, Role, Timestamp};
 use cf_collections::{ListParams, Principal};
-use cf_ledger::{SummaryBy, SummaryFilter};
-use serde::Deserialize;
-use serde_json::{Value as Json_, json};
+use cf_ledger::{SUMMARY_ROWS, SummaryBy, SummaryFilter};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json_;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::App;
 use crate::error::BillingError;
-use crate::extract::Manager;
+use crate::extract::Params;
+use crate::manager::Manager;
+use crate::openapi::ErrorAnswer;
 
-/// Narrows usage down; all may be left out.
-#[derive(Deserialize, Default)]
+/// Narrows usage down; all may be left out. An unknown name is refused: a
+/// filter that was misspelt must not show everything.
+#[derive(Deserialize, Default, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct UsageQuery {
-    #[serde(default)]
-    group_by: String,
+    /// From this day (UTC) or time on.
     #[serde(default)]
     from: String,
+    /// To the end of this day (UTC), or before this time.
     #[serde(default)]
     to: String,
-    #[serde(default)]
+    /// Of this user.
+    #[serde(default, alias = "user")]
     user_id: String,
-    #[serde(default)]
+    /// Of this tenant.
+    #[serde(default, alias = "tenant")]
     tenant_id: String,
+    /// Of this model, as it was asked for.
     #[serde(default)]
     model: String,
+    /// From 1.
     page: Option<i64>,
-    #[serde(rename = "perPage", alias = "per_page")]
+    /// 30 if not said, 1000 at most.
+    #[serde(rename = "perPage", alias = "per_page", alias = "limit")]
     per_page: Option<i64>,
 }
 
-/// `GET /api/usage/summary`
+/// As [`UsageQuery`], with what there is a row for.
+#[derive(Deserialize, Default, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SummaryQuery {
+    /// `day` (as if not said), `user`, `tenant`, `model` or `provider`.
+    #[serde(default)]
+    group_by: String,
+    /// From this day (UTC) or time on.
+    #[serde(default)]
+    from: String,
+    /// To the end of this day (UTC), or before this time.
+    #[serde(default)]
+    to: String,
+    /// Of this user.
+    #[serde(default, alias = "user")]
+    user_id: String,
+    /// Of this tenant.
+    #[serde(default, alias = "tenant")]
+    tenant_id: String,
+    /// Of this model, as it was asked for.
+    #[serde(default)]
+    model: String,
+}
+
+/// Sums of usage.
+#[derive(Serialize, ToSchema)]
+pub struct Summary {
+    /// The latest days, or what cost most: 1000 at most.
+    items: Vec<SummaryItem>,
+    /// Whether there are more than these; the total has them in it.
+    truncated: bool,
+    /// The most rows that an answer has.
+    limit: usize,
+    /// Of everything, whatever stands in the items.
+    total: SummaryTotal,
+}
+
+/// One group, in one currency.
+#[derive(Serialize, ToSchema)]
+pub struct SummaryItem {
+    /// The day, id or name.
+    key: String,
+    /// A name for people, where the key is an id.
+    label: String,
+    /// Calls.
+    requests: i64,
+    /// Tokens in.
+    prompt_tokens: i64,
+    /// Tokens out.
+    completion_tokens: i64,
+    /// What they cost.
+    cost: f64,
+    /// In this currency.
+    currency: String,
+}
+
+/// Everything. Amounts of several currencies are not added.
+#[derive(Serialize, ToSchema)]
+pub struct SummaryTotal {
+    /// Calls.
+    requests: i64,
+    /// Tokens in.
+    prompt_tokens: i64,
+    /// Tokens out.
+    completion_tokens: i64,
+    /// The largest of the sums by currency.
+    cost: f64,
+    /// In this currency.
+    currency: String,
+    /// The sum in each currency.
+    by_currency: BTreeMap<String, f64>,
+}
+
+/// A page of usage rows.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what the record engine answers")]
+#[schema(rename_all = "camelCase")]
+pub struct UsagePage {
+    page: i64,
+    per_page: i64,
+    total_items: i64,
+    total_pages: i64,
+    /// Records of `usage_logs`.
+    items: Vec<serde_json::Map<String, Json_>>,
+}
+
+/// Sums usage by day, user, tenant, model or provider
+///
+/// Scope `read`. People see what is theirs: users themselves, tenant administrators their tenant.
+#[utoipa::path(
+    get, path = "/api/usage/summary", tag = "Usage", operation_id = "usage_summary",
+    params(SummaryQuery),
+    responses(
+        (status = 200, description = "The sums", body = Summary),
+        (status = 400, description = "A filter cannot be understood", body = ErrorAnswer),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 403, description = "Not yours", body = ErrorAnswer),
+    )
+)]
 pub async fn summary(
     State(app): State<App>,
     manager: Manager,
-    Query(query): Query<UsageQuery>,
-) -> Result<Json<Json_>, BillingError> {
+    Params(query): Params<SummaryQuery>,
+) -> Result<Json<Summary>, BillingError> {
     let by = match query.group_by.as_str() {
         "" | "day" => SummaryBy::Day,
         "user" => SummaryBy::User,
@@ -52,46 +164,73 @@ pub async fn summary(
             .into());
         }
     };
-    let filter = scope(&manager, query)?;
+    let filter = scope(
+        &manager,
+        UsageQuery {
+            from: query.from,
+            to: query.to,
+            user_id: query.user_id,
+            tenant_id: query.tenant_id,
+            model: query.model,
+            page: None,
+            per_page: None,
+        },
+    )?;
     let rows = app.ledger.summary(by, &filter).await?;
-    let items: Vec<Json_> = rows
-        .iter()
-        .map(|row| {
-            json!({
-                "key": row.key, "label": row.label, "requests": row.requests,
-                "prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens,
-                "cost": row.cost.to_f64(), "currency": row.currency,
-            })
+    let totals = app.ledger.totals(&filter).await?;
+    let total = SummaryTotal {
+        requests: totals.iter().map(|t| t.requests).sum(),
+        prompt_tokens: totals.iter().map(|t| t.prompt_tokens).sum(),
+        completion_tokens: totals.iter().map(|t| t.completion_tokens).sum(),
+        // The others stand beside it and in the items.
+        cost: totals.first().map_or(0.0, |t| t.cost.to_f64()),
+        currency: totals
+            .first()
+            .map_or_else(|| Currency::EUR.to_string(), |t| t.currency.clone()),
+        by_currency: totals
+            .iter()
+            .map(|t| (t.currency.clone(), t.cost.to_f64()))
+            .collect(),
+    };
+    // Every group has a call: with fewer calls in the rows than there are, groups are missing.
+    let shown: i64 = rows.iter().map(|r| r.requests).sum();
+    let items: Vec<SummaryItem> = rows
+        .into_iter()
+        .map(|row| SummaryItem {
+            key: row.key,
+            label: row.label,
+            requests: row.requests,
+            prompt_tokens: row.prompt_tokens,
+            completion_tokens: row.completion_tokens,
+            cost: row.cost.to_f64(),
+            currency: row.currency,
         })
         .collect();
-    // Amounts of several currencies are not added: the largest one is the total,
-    // the others stand in the items.
-    let mut totals: std::collections::BTreeMap<&str, Nanos> = std::collections::BTreeMap::new();
-    for row in &rows {
-        *totals.entry(&row.currency).or_default() += row.cost;
-    }
-    let main = totals
-        .iter()
-        .max_by_key(|(_, cost)| **cost)
-        .map(|(currency, _)| (*currency).to_owned())
-        .unwrap_or_else(|| Currency::EUR.to_string());
-    let total = json!({
-        "requests": rows.iter().map(|r| r.requests).sum::<i64>(),
-        "prompt_tokens": rows.iter().map(|r| r.prompt_tokens).sum::<i64>(),
-        "completion_tokens": rows.iter().map(|r| r.completion_tokens).sum::<i64>(),
-        "cost": totals.get(main.as_str()).copied().unwrap_or_default().to_f64(),
-        "currency": main,
-        "by_currency": totals.iter().map(|(c, n)| ((*c).to_owned(), n.to_f64().into()))
-            .collect::<serde_json::Map<String, Json_>>(),
-    });
-    Ok(Json(json!({"items": items, "total": total})))
+    Ok(Json(Summary {
+        truncated: items.len() >= SUMMARY_ROWS && shown < total.requests,
+        limit: SUMMARY_ROWS,
+        items,
+        total,
+    }))
 }
 
-/// `GET /api/usage`: the rows, as records.
+/// Lists usage, the newest first
+///
+/// Scope `read`. People see what is theirs.
+#[utoipa::path(
+    get, path = "/api/usage", tag = "Usage", operation_id = "list_usage",
+    params(UsageQuery),
+    responses(
+        (status = 200, description = "A page of usage", body = UsagePage),
+        (status = 400, description = "A filter cannot be understood", body = ErrorAnswer),
+        (status = 401, description = "No key, or a wrong one", body = ErrorAnswer),
+        (status = 403, description = "Not yours", body = ErrorAnswer),
+    )
+)]
 pub async fn list(
     State(app): State<App>,
     manager: Manager,
-    Query(query): Query<UsageQuery>,
+    Params(query): Params<UsageQuery>,
 ) -> Result<Json<Json_>, BillingError> {
     let (page, per_page) = (query.page, query.per_page);
     let filter = scope(&manager, query)?;
@@ -125,6 +264,14 @@ pub async fn list(
 /// Holds the caller to what is theirs: users to themselves, tenant
 /// administrators to their tenant.
 fn scope(manager: &Manager, query: UsageQuery) -> Result<SummaryFilter, Error> {
+    for (field, id) in [("user_id", &query.user_id), ("tenant_id", &query.tenant_id)] {
+        if !id.is_empty() && Id::parse(id).is_err() {
+            return Err(Error::invalid_field(
+                field,
+                format!("{field} is an id of 15 characters a-z and 0-9."),
+            ));
+        }
+    }
     let mut filter = SummaryFilter {
         from: date(&query.from, "from", 0)?,
         until: date(&query.to, "to", 1)?,
@@ -132,6 +279,9 @@ fn scope(manager: &Manager, query: UsageQuery) -> Result<SummaryFilter, Error> {
         tenant_id: query.tenant_id,
         model: query.model,
     };
+    if !filter.from.is_empty() && !filter.until.is_empty() && filter.from > filter.until {
+        return Err(Error::invalid_field("to", "to is not before from."));
+    }
     if let Principal::User(user) = manager.principal() {
         match user.role {
             Role::Admin => {}

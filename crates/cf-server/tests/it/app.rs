@@ -83,23 +83,29 @@ impl TestApp {
     pub async fn each() -> Vec<Self> {
         let mut all = Vec::new();
         for test_db in cf_testkit::databases().await {
-            all.push(Self::start(test_db).await);
+            all.push(Self::start(test_db, None).await);
         }
         all
     }
 
     /// The program on SQLite, for what no database has a part in.
     pub async fn new() -> Self {
-        Self::start(TestDb::sqlite().await).await
+        Self::start(TestDb::sqlite().await, None).await
     }
 
-    async fn start(test_db: TestDb) -> Self {
+    /// The same, with exchange rates fetched from an address.
+    pub async fn fetching_rates(url: String) -> Self {
+        Self::start(TestDb::sqlite().await, Some(url)).await
+    }
+
+    async fn start(test_db: TestDb, exchange_rates_url: Option<String>) -> Self {
         let clock = Clock::mock(Timestamp::parse("2026-01-10 12:00:00Z").unwrap());
         let random = Random::system();
         let data_dir = tempfile::tempdir().unwrap();
         let config = Settings {
             data_dir: Some(data_dir.path().into()),
             allow_private_upstreams: Some(true),
+            exchange_rates_url,
             billing_api_key: Some("billing-key-of-the-tests".into()),
             ..Settings::default()
         }

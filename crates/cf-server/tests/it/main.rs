@@ -5,11 +5,15 @@
 mod access;
 mod app;
 mod billing;
+mod billing_api;
+mod billing_keys;
 mod exchange_rates;
 mod hosts;
+mod idempotency;
 mod keys;
 mod messages;
 mod money;
+mod openapi;
 mod prices;
 mod records;
 mod router;

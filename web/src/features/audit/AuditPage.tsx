@@ -20,6 +20,7 @@ const COLLECTION_LABELS: Record<string, NavItem['label'] | undefined> = {
   provider_keys: 'providerKeys',
   models: 'models',
   api_keys: 'keys',
+  billing_keys: 'billingKeys',
   exchange_rates: 'exchangeRates',
   price_lists: 'priceBook',
 };

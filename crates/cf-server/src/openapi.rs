@@ -1,0 +1,109 @@
+//! The OpenAPI document of what is ours (records, sign-in and realtime are
+//! PocketBase's and described there), made from the handlers and their types.
+
+use axum::response::{IntoResponse, Response};
+use axum::{Json, extract::State};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
+
+use crate::App;
+
+/// An error of the Billing API.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `error.rs` answers")]
+pub struct ErrorAnswer {
+    /// The HTTP status.
+    status: u16,
+    /// For programs: `invalid_request`, `invalid_api_key`, `forbidden`, `not_found`,
+    /// `user_not_found`, `conflict`, `idempotency_key_reused`, `idempotency_key_in_use`,
+    /// `rate_limited`, `unprocessable`, `request_too_large`, `unavailable` …
+    code: String,
+    /// A sentence for people.
+    error: String,
+    /// The same, as PocketBase's SDK reads it.
+    message: String,
+    /// What is wrong with which field: `{"field": {"code", "message"}}`.
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+}
+
+/// An error in PocketBase's shape.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `error.rs` answers")]
+pub struct CoreErrorAnswer {
+    /// The HTTP status.
+    status: u16,
+    /// A sentence for people.
+    message: String,
+    /// What is wrong with which field: `{"field": {"code", "message"}}`.
+    #[schema(value_type = Object)]
+    data: serde_json::Value,
+}
+
+/// The header that makes a write safe to repeat.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes a header")]
+pub struct IdempotencyHeader {
+    /// 1 to 255 characters: the same key with the same content again gets the first answer, for at
+    /// least 24 hours; with other content 409.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "CloudFreedom",
+        description = "Users, budgets and usage for other programs (the Billing API), and what the portal \
+                       calls beside the record API. Money is a decimal number in the currency beside it."
+    ),
+    modifiers(&Keys),
+    security(("billing_key" = []), ("session" = [])),
+    tags(
+        (name = "Users", description = "Users with key, budget and password"),
+        (name = "Budgets", description = "Asking, reserving, resetting and topping up"),
+        (name = "Usage", description = "What was used"),
+        (name = "Prices", description = "The price book and exchange rates"),
+        (name = "API keys", description = "Users' keys for the router"),
+        (name = "Billing keys", description = "Keys for the Billing API"),
+        (name = "Server", description = "Health, set-up and what the web part needs to know"),
+    )
+)]
+struct Description;
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(
+            "billing_key",
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+                "X-API-Key",
+                "A billing key; its scopes (read, check, log, manage) say what it may do.",
+            ))),
+        );
+        components.add_security_scheme(
+            "session",
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some(
+                        "The token of somebody who is signed in; what they may do, their role says.",
+                    ))
+                    .build(),
+            ),
+        );
+    }
+}
+
+/// The frame of the document; the paths come with the routes.
+pub fn description() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
+
+/// `GET /api/openapi.json`
+pub async fn serve(State(_): State<App>) -> Response {
+    Json(crate::routes::document()).into_response()
+}

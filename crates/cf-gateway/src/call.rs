@@ -383,10 +383,15 @@ fn in_turn(inner: &Inner, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
 }
 
 /// What the answer is named by where the provider does not say.
-fn opening(call: &Call<'_>, meter: &Meter) -> Opening {
+fn opening(call: &Call<'_>, route: Route, meter: &Meter) -> Opening {
     let seconds = call.inner.clock.now().as_millis() / 1000;
     Opening {
-        id: format!("chatcmpl-{}", call.inner.random.token::<24>()),
+        // What passes as it is has a name.
+        id: if route.is_same_dialect() {
+            String::new()
+        } else {
+            format!("chatcmpl-{}", call.inner.random.token::<24>())
+        },
         created: u64::try_from(seconds).unwrap_or(0),
         model: meter
             .deployment()
@@ -461,7 +466,7 @@ async fn plain(
         return Err(Error::internal("a reply without a deployment"));
     };
     let key = &deployment.key;
-    let (reply, body) = route.reply(body, &opening(&call, &meter));
+    let (reply, body) = route.reply(body, &opening(&call, route, &meter));
     let error = match reply {
         Reply::Completion(usage, estimated) => {
             let Some(settled) = meter.finish(usage, estimated) else {
@@ -507,7 +512,7 @@ fn stream(
     upstream: Upstream,
     mut meter: Meter,
 ) -> Response<GatewayBody> {
-    let listening = route.stream(opening(&call, &meter));
+    let listening = route.stream(opening(&call, route, &meter));
     meter.listen(listening);
     budget(&mut call.headers, call.remaining);
     call.headers.insert(

@@ -527,6 +527,28 @@ async fn what_a_provider_cannot_do_is_refused_or_left_out_where_the_client_asks_
 }
 
 #[tokio::test]
+async fn trap_15_a_wait_on_an_answer_is_no_limit_and_one_on_a_refusal_is() {
+    let f = Fixture::new("10").await;
+    let mut answer = Reply::json(200, anthropic_message().to_string());
+    answer.headers.push(("retry-after", "17".into()));
+    let upstream = MockUpstream::start(answer).await;
+    let key = f.key("anthropic", &upstream.base_url(), "").await;
+    deploy(&f, key, "claude-sonnet-5").await;
+    let response = f.send(&plain()).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), header(&response, "retry-after")),
+        (200, None)
+    );
+    let body = r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#;
+    let mut refusal = Reply::json(429, body);
+    refusal.headers.push(("retry-after", "17".into()));
+    upstream.next(refusal);
+    let error = f.send(&plain()).await.err().unwrap();
+    let retry_after = Duration::from_secs(17);
+    assert_eq!(error.kind, Kind::RateLimited { retry_after });
+}
+
+#[tokio::test]
 async fn a_deployment_that_cannot_do_it_leaves_the_call_to_one_that_can() {
     let f = Fixture::new("10").await;
     let anthropic = MockUpstream::start(nothing()).await;

@@ -40,6 +40,12 @@ const MIGRATIONS: &[Migration] = &[
         postgres: None,
     },
     Migration {
+        version: 4,
+        name: "messages",
+        sql: include_str!("../../../migrations/0004_messages.sql"),
+        postgres: None,
+    },
+    Migration {
         version: 5,
         name: "billing",
         sql: include_str!("../../../migrations/0005_billing.sql"),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use cf_base::{Clock, Currency, Id, Kind, Nanos, Random, Timestamp};
 use cf_db::{Db, Tx};
 
+use crate::notices::{move_period, rearm_at};
+
 /// Whose account it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AccountKind {
@@ -147,6 +149,7 @@ pub async fn set_limit(
         vec![limit.into(), owner.into()],
     )
     .await?;
+    rearm_at(tx, owner, account.posted, limit).await?;
     let entry = Entry {
         kind: "limit",
         posted: Nanos::ZERO,
@@ -199,6 +202,7 @@ pub async fn top_up(
 
 /// Sets when the period ends; empty for never.
 pub async fn set_reset_date(tx: &mut Tx, owner: Id, date: &str) -> cf_base::Result<()> {
+    move_period(tx, owner, date).await?;
     tx.execute(
         "update ledger_accounts set reset_date = $1 where owner_id = $2",
         vec![date.into(), owner.into()],
@@ -303,6 +307,7 @@ async fn reset(
         vec![next.into(), owner.into()],
     )
     .await?;
+    rearm_at(tx, owner, Nanos::ZERO, account.limit).await?;
     let entry = Entry {
         kind: "reset",
         posted: -account.posted,
@@ -325,7 +330,7 @@ async fn reset(
 const SELECT: &str = "select kind, currency, limit_nanos, posted_nanos, pending_nanos, period_days, \
                       reset_date from ledger_accounts where owner_id = $1";
 
-fn read(row: &cf_db::Row) -> cf_base::Result<Account> {
+pub(crate) fn read(row: &cf_db::Row) -> cf_base::Result<Account> {
     Ok(Account {
         kind: AccountKind::parse(&row.get::<String>("kind")?),
         currency: Currency::parse(&row.get::<String>("currency")?).unwrap_or(Currency::EUR),

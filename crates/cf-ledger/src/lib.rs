@@ -9,7 +9,9 @@
 mod account;
 mod balances;
 mod external;
+mod forecast;
 mod hold;
+mod notices;
 mod prices;
 mod rates;
 mod rows;
@@ -31,7 +33,9 @@ pub use account::{
     set_limit, set_reset_date, top_up,
 };
 pub use external::{Check, ExternalUsage, Logged, Reservation};
+pub use forecast::{Forecast, forecast, percent_used};
 pub use hold::{CallRecord, CallStatus, Hold, Receipt, Settled};
+pub use notices::{Budget, OWNERS, budgets_of, give_notice, spent_budgets, unsettled};
 pub use prices::{
     Changed, Charge, Edition, FieldChange, Found, Import, ModelName, OwnPrices, PriceList,
     PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,

@@ -8,7 +8,8 @@ use cf_collections::Action;
 use cf_ledger::Booked;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::{App, exchange_rates};
+use crate::outbox::{self, Channel};
+use crate::{App, exchange_rates, notices};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
@@ -17,6 +18,9 @@ const RESETS: Duration = Duration::from_secs(60);
 /// How often other processes are told that this one lives (dead after 30 s), and
 /// the holds of dead ones are released.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often budgets that changed are looked at for notices, and all of them.
+const TOUCHED: Duration = Duration::from_secs(2);
+const SWEEP: Duration = Duration::from_secs(120);
 /// How often the last use of keys is written down.
 const CLEANING: Duration = Duration::from_secs(30);
 
@@ -58,8 +62,19 @@ pub fn start(app: &App) {
     app.tasks.spawn(heartbeat(app.clone()));
     every(app, CLEANING, "cleaning", |app: App| async move {
         app.identity.flush_last_used().await?;
+        app.outbox.clean(&app.db).await?;
+        notices::clean(&app.db, &app.clock).await?;
         Ok(())
     });
+    every(app, TOUCHED, "notices", |app: App| async move {
+        notices::look_at_touched(&app).await
+    });
+    every(app, SWEEP, "notices_sweep", |app: App| async move {
+        notices::look_at_all(&app).await
+    });
+    for channel in [Channel::Mail, Channel::Webhook] {
+        app.tasks.spawn(outbox::run(app.clone(), channel));
+    }
     every(app, PRUNING, "idempotency", |app: App| async move {
         app.idempotency.prune(&app.db, &app.clock).await
     });
@@ -118,6 +133,11 @@ async fn publish_booked(app: App) {
             event = booked.recv() => event,
             () = app.stopping.cancelled() => return,
         };
+        match &event {
+            Ok(booked) => app.touched.mark(booked.user_id),
+            Err(RecvError::Lagged(_)) => app.touched.mark_all(),
+            Err(RecvError::Closed) => {}
+        }
         match event {
             // Nobody listens most of the time: then the row need not be read.
             Ok(_) if app.hub.is_empty() => {}

@@ -15,13 +15,16 @@ mod hosts;
 mod idempotency;
 mod jobs;
 mod manager;
+mod notices;
 mod openapi;
+mod outbox;
 mod provision;
 mod request_limits;
 mod routes;
 mod serve;
 mod sign_ups;
 mod web;
+mod webhooks;
 mod wiring;
 
 pub use app::{App, Parts};

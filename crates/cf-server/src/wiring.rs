@@ -2,6 +2,8 @@
 //! their hashes kept, secrets sealed, budgets opened and limits set, and every
 //! change of an administrator is written down.
 
+mod notices;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,6 +20,9 @@ use cf_ledger::{
     AccountKind, NewAccount, OwnPrices, PriceList, open_account, set_limit, set_reset_date,
 };
 use serde_json::{Map, Value as Json, json};
+
+use self::notices::{check_setting, check_thresholds};
+use crate::outbox;
 
 /// Days of a budget period where no product says otherwise, as in the seed.
 const PERIOD_DAYS: i64 = 30;
@@ -61,6 +66,12 @@ impl Hooks for Wiring {
                 "tenants" => {
                     check_slug(write)?;
                     check_terms(write)?;
+                    check_thresholds(write, "budget_notices")?;
+                }
+                "settings" => check_setting(None, write)?,
+                "webhooks" => {
+                    self.check_webhook(write)?;
+                    self.seal_webhook_secret(write, true)?;
                 }
                 "products" => check_terms(write)?,
                 "users" => check_product(scope.principal, write, true)?,
@@ -120,9 +131,16 @@ impl Hooks for Wiring {
                 }
                 "models" => check_prices(write),
                 "exchange_rates" => check_day(write),
+                "settings" => check_setting(Some(old), write),
+                "webhooks" => {
+                    self.check_webhook(write)?;
+                    check_secret_moves(old, write)?;
+                    self.seal_webhook_secret(write, false)
+                }
                 "tenants" => {
                     check_slug(write)?;
                     check_terms(write)?;
+                    check_thresholds(write, "budget_notices")?;
                     keep_currency(scope, old, write).await
                 }
                 "products" => {
@@ -196,6 +214,13 @@ impl Hooks for Wiring {
                     ));
                 }
             }
+            Ok(())
+        })
+    }
+
+    fn after_delete<'a>(&'a self, scope: Scope<'a>, old: &'a Record) -> HookFuture<'a> {
+        Box::pin(async move {
+            outbox::forget(scope.tx, scope.collection.name, old.id()).await?;
             Ok(())
         })
     }
@@ -705,7 +730,7 @@ fn check_product(principal: &Principal, write: &Write, new: bool) -> Result<()> 
 /// A secret stays with the address it was entered for: whoever changes the
 /// address must know it.
 fn check_secret_moves(old: &Record, write: &Write) -> Result<()> {
-    let moves = ["base_url", "provider"]
+    let moves = ["base_url", "provider", "url"]
         .iter()
         .any(|field| write.text(field).is_some_and(|new| new != old.text(field)));
     let entered = write.input_text("secret").is_some_and(|s| !s.is_empty());

@@ -40,6 +40,8 @@ pub(super) fn collection() -> Collection {
                 .or("EUR"),
             Field::text("time_zone", 64).or("Europe/Berlin"),
             Field::text("locale", 10).or("de"),
+            // Percents at which notices are given; null: as the settings say.
+            Field::json("budget_notices", JsonShape::Any, 1_000),
             Field::text("chat", 500).or("builtin"),
             Field::json("regions", JsonShape::Texts, 10_000),
             Field::json("prices", JsonShape::Objects, 500_000)

@@ -43,6 +43,8 @@ pub(super) fn collection() -> Collection {
             Field::bool("verified").set_by(Level::Admin),
             Field::password(),
             Field::text("name", 200),
+            // Language of mails; empty: the tenant's.
+            Field::text("locale", 10),
             Field::select("role", &["user", "tenant_admin", "admin"])
                 .required()
                 .or("user")

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::world::{World, worlds};
 
-const ALL: [&str; 14] = [
+const ALL: [&str; 16] = [
     "tenants",
     "products",
     "users",
@@ -20,6 +20,8 @@ const ALL: [&str; 14] = [
     "oidc_clients",
     "settings",
     "exchange_rates",
+    "webhooks",
+    "messages",
 ];
 
 fn status<T>(result: &Result<T, cf_collections::RecordError>) -> u16 {

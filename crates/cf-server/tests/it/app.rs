@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cf_base::{Clock, MasterKey, Random, Timestamp};
 use cf_identity::IdentityParams;
 use cf_server::{App, Dispatch, Parts, Settings};
-use cf_testkit::{MockUpstream, Reply, TestDb};
+use cf_testkit::{MockMail, MockUpstream, Reply, TestDb};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -27,8 +27,45 @@ pub struct TestApp {
     pub product: String,
     pub name: &'static str,
     dispatch: Dispatch,
+    master: MasterKey,
+    random: Random,
     test_db: TestDb,
     _data_dir: tempfile::TempDir,
+}
+
+/// What tests of all kinds need.
+fn usual(data_dir: &std::path::Path) -> Settings {
+    Settings {
+        data_dir: Some(data_dir.into()),
+        allow_private_upstreams: Some(true),
+        billing_api_key: Some("billing-key-of-the-tests".into()),
+        ..Settings::default()
+    }
+}
+
+/// The settings for a scripted mail server.
+pub fn mail_settings(mail: &MockMail) -> Settings {
+    Settings {
+        smtp_host: Some("127.0.0.1".into()),
+        smtp_port: Some(mail.port()),
+        smtp_security: Some("none".into()),
+        smtp_from: Some("CloudFreedom <no-reply@example.com>".into()),
+        ..Settings::default()
+    }
+}
+
+/// Waits until `probe` finds something, ten seconds at most.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) -> T {
+    for _ in 0..400 {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("waited ten seconds for {what}");
 }
 
 /// Somebody who calls, with what proves who it is.
@@ -83,34 +120,70 @@ impl TestApp {
     pub async fn each() -> Vec<Self> {
         let mut all = Vec::new();
         for test_db in cf_testkit::databases().await {
-            all.push(Self::start(test_db, None).await);
+            all.push(Self::start(test_db, Settings::default()).await);
         }
         all
     }
 
+    /// The program on each database, with a mail server.
+    pub async fn each_with_mail() -> Vec<(Self, MockMail)> {
+        let mut all = Vec::new();
+        for test_db in cf_testkit::databases().await {
+            let mail = MockMail::start().await;
+            let test = Self::start(test_db, mail_settings(&mail)).await;
+            all.push((test, mail));
+        }
+        all
+    }
+
+    /// The program on SQLite with these settings beside the usual ones.
+    pub async fn with(settings: Settings) -> Self {
+        Self::start(TestDb::sqlite().await, settings).await
+    }
+
+    /// Another node on the same database, or the program after a restart.
+    pub async fn another_node(&self, settings: Settings) -> App {
+        let settings = settings.or(usual(self._data_dir.path()));
+        self.node(settings).await
+    }
+
+    async fn node(&self, settings: Settings) -> App {
+        let config = settings.resolve().unwrap();
+        App::start(Parts {
+            identity: IdentityParams {
+                billing_key: config.billing_api_key.clone(),
+                ..IdentityParams::cheap_for_tests()
+            },
+            config,
+            db: self.test_db.db.clone(),
+            clock: self.clock.clone(),
+            master: self.master.clone(),
+            random: self.random.clone(),
+        })
+        .await
+        .unwrap()
+    }
+
     /// The program on SQLite, for what no database has a part in.
     pub async fn new() -> Self {
-        Self::start(TestDb::sqlite().await, None).await
+        Self::with(Settings::default()).await
     }
 
     /// The same, with exchange rates fetched from an address.
     pub async fn fetching_rates(url: String) -> Self {
-        Self::start(TestDb::sqlite().await, Some(url)).await
+        let settings = Settings {
+            exchange_rates_url: Some(url),
+            ..Settings::default()
+        };
+        Self::with(settings).await
     }
 
-    async fn start(test_db: TestDb, exchange_rates_url: Option<String>) -> Self {
+    async fn start(test_db: TestDb, settings: Settings) -> Self {
         let clock = Clock::mock(Timestamp::parse("2026-01-10 12:00:00Z").unwrap());
         let random = Random::system();
         let data_dir = tempfile::tempdir().unwrap();
-        let config = Settings {
-            data_dir: Some(data_dir.path().into()),
-            allow_private_upstreams: Some(true),
-            exchange_rates_url,
-            billing_api_key: Some("billing-key-of-the-tests".into()),
-            ..Settings::default()
-        }
-        .resolve()
-        .unwrap();
+        let config = settings.or(usual(data_dir.path())).resolve().unwrap();
+        let master = MasterKey::new(&random);
         let app = App::start(Parts {
             identity: IdentityParams {
                 billing_key: config.billing_api_key.clone(),
@@ -119,8 +192,8 @@ impl TestApp {
             config,
             db: test_db.db.clone(),
             clock: clock.clone(),
-            master: MasterKey::new(&random),
-            random,
+            master: master.clone(),
+            random: random.clone(),
         })
         .await
         .unwrap();
@@ -142,6 +215,8 @@ impl TestApp {
             product: String::new(),
             name: test_db.name,
             dispatch,
+            master,
+            random,
             test_db,
             _data_dir: data_dir,
         };
@@ -264,6 +339,14 @@ impl TestApp {
 }
 
 impl Client {
+    /// The same calling another node.
+    pub fn through(&self, node: &App) -> Self {
+        Self {
+            dispatch: Dispatch::new(node.clone()),
+            ..self.clone()
+        }
+    }
+
     /// The same at another host.
     pub fn at(&self, host: &str) -> Self {
         Self {

@@ -12,6 +12,7 @@ import { useSignedIn } from '../../lib/session';
 import { BudgetBar } from '../../ui/BudgetBar';
 import { EmptyState } from '../../ui/EmptyState';
 import { PageHeader } from '../../ui/PageHeader';
+import { Forecast } from '../budgets/Forecast';
 import { useUsageSummary } from '../usage/queries';
 import { LatestCalls } from './LatestCalls';
 import { useLiveUsage } from './live';
@@ -59,7 +60,7 @@ export function OwnBudget() {
   useRealtime(
     'users',
     session.superuser ? undefined : session.id,
-    () => void queries.invalidateQueries({ queryKey: ['users', 'one', session.id] }),
+    () => void queries.invalidateQueries({ queryKey: ['users'] }),
   );
   if (!user.data) return null;
   const { budget_total, budget_used, budget_remaining, budget_currency, budget_reset_date } = user.data;
@@ -76,6 +77,7 @@ export function OwnBudget() {
             })}
           </Text>
           <BudgetBar used={budget_used} total={budget_total} currency={budget_currency} />
+          <Forecast collection="users" owner={session.id} />
           {budget_reset_date && (
             <Text size="sm" c="dimmed">
               {t('budget.resets', { date: formatDate(budget_reset_date, locale) })}

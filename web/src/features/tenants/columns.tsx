@@ -2,10 +2,10 @@ import { Anchor, Stack, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import type { TenantRecord } from '../../api/types';
-import { BudgetBar } from '../../ui/BudgetBar';
 import type { Column } from '../../ui/DataTable';
 import { Money } from '../../ui/Money';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { BudgetOf } from '../budgets/BudgetOf';
 
 export function useTenantColumns(): Column<TenantRecord>[] {
   const { t } = useTranslation();
@@ -44,7 +44,13 @@ export function useTenantColumns(): Column<TenantRecord>[] {
       header: t('field.budget'),
       cell: (row) =>
         row.budget_total > 0 ? (
-          <BudgetBar used={row.budget_used} total={row.budget_total} currency={row.currency} />
+          <BudgetOf
+            collection="tenants"
+            owner={row.id}
+            used={row.budget_used}
+            total={row.budget_total}
+            currency={row.currency}
+          />
         ) : (
           <Text size="sm" c="dimmed">
             {t('common.noLimit')} (<Money value={row.budget_used ?? 0} currency={row.currency} />)

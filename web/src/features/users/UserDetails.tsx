@@ -9,7 +9,6 @@ import { useRecord, useRecordList } from '../../api/records';
 import type { LedgerEntryRecord, UserRecord } from '../../api/types';
 import { formatDate, formatDateTime } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
-import { BudgetBar } from '../../ui/BudgetBar';
 import { ConfirmButton } from '../../ui/ConfirmButton';
 import { type Column, DataTable } from '../../ui/DataTable';
 import { EmptyState } from '../../ui/EmptyState';
@@ -17,6 +16,7 @@ import { ErrorNote } from '../../ui/ErrorNote';
 import { Money } from '../../ui/Money';
 import { PageHeader } from '../../ui/PageHeader';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { BudgetOf } from '../budgets/BudgetOf';
 import { LatestCalls } from '../dashboard/LatestCalls';
 import { useLiveUsage } from '../dashboard/live';
 import { KeyTable } from '../keys/KeyTable';
@@ -102,7 +102,13 @@ function Facts({ user }: { user: UserRecord }) {
         <Fact label={t('field.product')}>{user.expand?.product_id?.name ?? '–'}</Fact>
         <Fact label={t('field.budget')}>
           {user.budget_total > 0 ? (
-            <BudgetBar used={user.budget_used} total={user.budget_total} currency={user.budget_currency} />
+            <BudgetOf
+              collection="users"
+              owner={user.id}
+              used={user.budget_used}
+              total={user.budget_total}
+              currency={user.budget_currency}
+            />
           ) : (
             t('budget.none')
           )}

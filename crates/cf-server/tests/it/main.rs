@@ -12,6 +12,7 @@ mod exchange_rates;
 mod hosts;
 mod idempotency;
 mod keys;
+mod messages;
 mod money;
 mod notices;
 mod openapi;

@@ -6,3 +6,6 @@ mod calls;
 mod external;
 mod fixture;
 mod prices;
+mod resets;
+mod simulation;
+mod windows;

@@ -11,12 +11,16 @@ mod balances;
 mod external;
 mod hold;
 mod prices;
+mod pruning;
 mod rates;
+mod rollups;
 mod rows;
+mod statements;
 mod totals;
 mod usage;
 mod verify;
 mod writer;
+mod zone;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -37,10 +41,13 @@ pub use prices::{
     PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
     search as search_prices, take,
 };
+pub use pruning::{LEAST_RETENTION_DAYS, PruneOwner, prune_old_usage, prune_usage};
 pub use rates::{Rate, RateState, Rates, rates_in_use};
+pub use statements::{FeeLine, STATEMENT_LINES, Statement, UsageLine};
 pub use totals::Totals;
 pub use usage::{SUMMARY_ROWS, SummaryBy, SummaryFilter, SummaryRow};
 pub use verify::Difference;
+pub use zone::Zone;
 
 use hold::HoldRow;
 use prices::{Customers, PriceBook};

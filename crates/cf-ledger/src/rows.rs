@@ -8,6 +8,7 @@ use cf_db::{DbError, Tx, Value};
 use crate::CallStatus;
 use crate::hold::UsageRow;
 use crate::prices::PriceVersion;
+use crate::rollups::Rollups;
 use crate::writer::Op;
 
 /// What was found of a call that ends.
@@ -34,6 +35,7 @@ pub(crate) async fn end_holds(
     tx: &mut Tx,
     batch: &[Op],
     look_up: bool,
+    rollups: &mut Rollups,
 ) -> Result<Vec<Ended>, DbError> {
     let mut ended = vec![Ended::default(); batch.len()];
     let mut held = vec![false; batch.len()];
@@ -95,6 +97,16 @@ pub(crate) async fn end_holds(
         // process seemed dead): what the call really cost takes the row's place.
         let by_rule = row.at::<String>(0)? == CallStatus::Expired.as_str();
         if by_rule && close.usage.status != CallStatus::Expired {
+            let columns = Rollups::columns();
+            let row = tx
+                .query_opt(
+                    &format!("select {columns} from usage_logs where request_id = $1"),
+                    vec![id.into()],
+                )
+                .await?;
+            if let Some(row) = row {
+                rollups.take_back(&row)?;
+            }
             tx.execute(
                 "delete from usage_logs where request_id = $1",
                 vec![id.into()],
@@ -115,10 +127,11 @@ pub(crate) struct Rows {
     pub(crate) entries: Vec<Vec<Value>>,
     pub(crate) usage: Vec<Vec<Value>>,
     pub(crate) versions: Vec<Vec<Value>>,
+    pub(crate) rollups: Rollups,
 }
 
 impl Rows {
-    pub(crate) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp, rollups: Rollups) -> Self {
         Self {
             now,
             created: now.to_date_text().to_string(),
@@ -126,6 +139,7 @@ impl Rows {
             entries: Vec::new(),
             usage: Vec::new(),
             versions: Vec::new(),
+            rollups,
         }
     }
 
@@ -154,6 +168,7 @@ impl Rows {
             ended.tenant_released.into(),
             (&self.created).into(),
         ]);
+        self.rollups.add(usage, &self.created);
         self.usage.push(usage.values(id, &self.created));
         id
     }
@@ -184,7 +199,7 @@ impl Rows {
                 tx.execute_many(sql, rows).await?;
             }
         }
-        Ok(())
+        std::mem::take(&mut self.rollups).write(tx).await
     }
 }
 

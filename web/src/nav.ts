@@ -9,6 +9,7 @@ import {
   IconLayoutDashboard,
   IconPackage,
   IconPlugConnected,
+  IconReceipt2,
   IconReceipt,
   IconUsers,
 } from '@tabler/icons-react';
@@ -24,6 +25,7 @@ type NavLabel =
   | 'keys'
   | 'billingKeys'
   | 'usage'
+  | 'priceBook'
   | 'exchangeRates'
   | 'audit'
   | 'account'
@@ -50,6 +52,7 @@ export const NAV: NavItem[] = [
   { to: '/keys', label: 'keys', icon: IconKey, roles: EVERYONE },
   { to: '/billing-keys', label: 'billingKeys', icon: IconReceipt, roles: ADMIN },
   { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
+  { to: '/prices', label: 'priceBook', icon: IconReceipt2, roles: ADMIN },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
   { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },
   { to: '/account', label: 'account', roles: EVERYONE },

@@ -22,6 +22,7 @@ import { Route as AppExchangeRatesRouteImport } from './routes/_app/exchange-rat
 import { Route as AppFirstStepsRouteImport } from './routes/_app/first-steps'
 import { Route as AppKeysRouteImport } from './routes/_app/keys'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
+import { Route as AppPricesRouteImport } from './routes/_app/prices'
 import { Route as AppProductsRouteImport } from './routes/_app/products'
 import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
 import { Route as AppTenantsRouteImport } from './routes/_app/tenants'
@@ -93,6 +94,11 @@ const AppModelsRoute = AppModelsRouteImport.update({
   path: '/models',
   getParentRoute: () => AppRoute,
 } as any)
+const AppPricesRoute = AppPricesRouteImport.update({
+  id: '/prices',
+  path: '/prices',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppProductsRoute = AppProductsRouteImport.update({
   id: '/products',
   path: '/products',
@@ -137,6 +143,7 @@ export interface FileRoutesByFullPath {
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
+  '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/tenants': typeof AppTenantsRoute
@@ -156,6 +163,7 @@ export interface FileRoutesByTo {
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
+  '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/tenants': typeof AppTenantsRoute
@@ -178,6 +186,7 @@ export interface FileRoutesById {
   '/_app/first-steps': typeof AppFirstStepsRoute
   '/_app/keys': typeof AppKeysRoute
   '/_app/models': typeof AppModelsRoute
+  '/_app/prices': typeof AppPricesRoute
   '/_app/products': typeof AppProductsRoute
   '/_app/provider-keys': typeof AppProviderKeysRoute
   '/_app/tenants': typeof AppTenantsRoute
@@ -201,6 +210,7 @@ export interface FileRouteTypes {
     | '/first-steps'
     | '/keys'
     | '/models'
+    | '/prices'
     | '/products'
     | '/provider-keys'
     | '/tenants'
@@ -220,6 +230,7 @@ export interface FileRouteTypes {
     | '/first-steps'
     | '/keys'
     | '/models'
+    | '/prices'
     | '/products'
     | '/provider-keys'
     | '/tenants'
@@ -241,6 +252,7 @@ export interface FileRouteTypes {
     | '/_app/first-steps'
     | '/_app/keys'
     | '/_app/models'
+    | '/_app/prices'
     | '/_app/products'
     | '/_app/provider-keys'
     | '/_app/tenants'
@@ -351,6 +363,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppModelsRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/prices': {
+      id: '/_app/prices'
+      path: '/prices'
+      fullPath: '/prices'
+      preLoaderRoute: typeof AppPricesRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/products': {
       id: '/_app/products'
       path: '/products'
@@ -404,6 +423,7 @@ interface AppRouteChildren {
   AppFirstStepsRoute: typeof AppFirstStepsRoute
   AppKeysRoute: typeof AppKeysRoute
   AppModelsRoute: typeof AppModelsRoute
+  AppPricesRoute: typeof AppPricesRoute
   AppProductsRoute: typeof AppProductsRoute
   AppProviderKeysRoute: typeof AppProviderKeysRoute
   AppTenantsRoute: typeof AppTenantsRoute
@@ -421,6 +441,7 @@ const AppRouteChildren: AppRouteChildren = {
   AppFirstStepsRoute: AppFirstStepsRoute,
   AppKeysRoute: AppKeysRoute,
   AppModelsRoute: AppModelsRoute,
+  AppPricesRoute: AppPricesRoute,
   AppProductsRoute: AppProductsRoute,
   AppProviderKeysRoute: AppProviderKeysRoute,
   AppTenantsRoute: AppTenantsRoute,

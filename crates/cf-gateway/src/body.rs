@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::hang_up::Drains;
 use crate::meter::Meter;
 use crate::{Deadlines, call};
 
@@ -41,6 +42,8 @@ struct Streaming {
     silence: Pin<Box<Sleep>>,
     deadlines: Deadlines,
     ends_at: Instant,
+    /// Where it is read on once the client has left; `None`: then it is cancelled.
+    drains: Option<Drains>,
 }
 
 #[allow(
@@ -71,6 +74,7 @@ impl GatewayBody {
         meter: Meter,
         deadlines: Deadlines,
         ends_at: Instant,
+        drains: Option<Drains>,
     ) -> Self {
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
@@ -80,7 +84,26 @@ impl GatewayBody {
             silence: Box::pin(tokio::time::sleep(deadlines.gap)),
             deadlines,
             ends_at,
+            drains,
         })))
+    }
+}
+
+impl Drop for GatewayBody {
+    fn drop(&mut self) {
+        let Inner::Stream(stream) = &mut self.0 else {
+            return;
+        };
+        let State::Reading(meter) = &stream.state else {
+            return;
+        };
+        let Some(drains) = stream.drains.take() else {
+            return;
+        };
+        meter.client_left();
+        if let Inner::Stream(stream) = std::mem::replace(&mut self.0, Inner::Full(None)) {
+            drains.read_on(stream.read_on());
+        }
     }
 }
 
@@ -121,6 +144,14 @@ impl Body for GatewayBody {
 }
 
 impl Streaming {
+    /// Reads to the end for the count alone.
+    async fn read_on(mut self: Box<Self>) {
+        while std::future::poll_fn(|cx| self.poll_event(cx))
+            .await
+            .is_some()
+        {}
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {

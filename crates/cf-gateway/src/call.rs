@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::attempt;
 use crate::body::{GatewayBody, Upstream};
+use crate::hang_up::Attendance;
 use crate::limits::Admission;
 use crate::meter::Meter;
 use crate::models::{Deployment, Model};
@@ -57,10 +58,11 @@ struct Call<'a> {
 }
 
 pub async fn chat(
-    gateway: &Gateway,
+    gateway: Gateway,
     caller: Arc<Caller>,
     body: Bytes,
     request_id: RequestId,
+    attendance: Arc<Attendance>,
 ) -> Result<Response<GatewayBody>> {
     let inner = &*gateway.0;
     let ends_at = Instant::now() + inner.deadlines.total;
@@ -121,6 +123,7 @@ pub async fn chat(
         Arc::clone(&candidates[0].price),
         request.estimated_prompt_tokens().min(input),
         !request.include_usage,
+        Arc::clone(&attendance),
     );
     let mut call = Call {
         inner,
@@ -136,6 +139,7 @@ pub async fn chat(
         let Candidate { deployment, price } = candidate;
         let provider = deployment.key.provider;
         meter.dispatch(&deployment, price);
+        attendance.set_drain(deployment.key.hang_up.drains(request.stream));
         set(&mut call.headers, "x-cf-model", &deployment.model);
         set(&mut call.headers, "x-cf-provider", provider.as_str());
         if provider == Provider::Demo {
@@ -481,7 +485,10 @@ fn stream(mut call: Call<'_>, upstream: Upstream, meter: Meter) -> Response<Gate
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Proxies in front must not collect what is meant to flow.
     set(&mut call.headers, "x-accel-buffering", "no");
-    let body = GatewayBody::stream(upstream, meter, call.inner.deadlines, call.ends_at);
+    let drains = (meter.deployment())
+        .is_some_and(|d| d.key.hang_up.drains(true))
+        .then(|| call.inner.drains.clone());
+    let body = GatewayBody::stream(upstream, meter, call.inner.deadlines, call.ends_at, drains);
     let mut response = Response::new(body);
     *response.headers_mut() = call.headers;
     response

@@ -7,6 +7,7 @@
 mod attempt;
 mod body;
 mod call;
+mod hang_up;
 mod limits;
 mod meter;
 mod models;
@@ -20,9 +21,12 @@ use cf_db::Db;
 use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
 use http::Response;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use body::GatewayBody;
 
+use hang_up::{Attendance, Attended, Drains};
 use limits::Limiter;
 use models::Catalogue;
 
@@ -66,6 +70,10 @@ pub struct GatewayParts {
     pub sealer: Sealer,
     /// Where models and provider keys are.
     pub db: Db,
+    /// Where answers without a client are read on.
+    pub tasks: TaskTracker,
+    /// Cancelled when the server begins to stop: nothing is read on any more.
+    pub stopping: CancellationToken,
 }
 
 /// The gateway; cheap to clone.
@@ -82,6 +90,7 @@ struct Inner {
     db: Db,
     catalogue: Catalogue,
     limiter: Limiter,
+    drains: Drains,
 }
 
 impl Gateway {
@@ -98,6 +107,7 @@ impl Gateway {
             sealer: parts.sealer,
             db: parts.db,
             catalogue,
+            drains: Drains::new(parts.tasks, parts.stopping),
         })))
     }
 
@@ -109,14 +119,23 @@ impl Gateway {
         self.0.catalogue.reload(db, sealer, ledger).await
     }
 
-    /// A chat completion, plain or streamed.
+    /// A chat completion, plain or streamed. Dropped, it is cancelled or read on,
+    /// as the provider's rule has it, and booked in either case.
     pub async fn chat(
         &self,
         caller: Arc<Caller>,
         body: Bytes,
         request_id: RequestId,
     ) -> Result<Response<GatewayBody>> {
-        call::chat(self, caller, body, request_id).await
+        let attendance = Arc::new(Attendance::default());
+        let call = call::chat(
+            self.clone(),
+            caller,
+            body,
+            request_id,
+            Arc::clone(&attendance),
+        );
+        Attended::new(call, attendance, self.0.drains.clone()).await
     }
 
     /// The models this caller may use, in OpenAI's shape.

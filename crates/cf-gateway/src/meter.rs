@@ -2,9 +2,11 @@
 //!
 //! The rule for calls that do not end by themselves, by how far they got:
 //! - nothing was sent to a provider: released, cost 0;
-//! - sent, and the client left: the prompt is charged by estimate and the output
-//!   by what came of it, or both by the provider's own count if that had come.
-//!   So also where no byte had come: the provider may have read the prompt;
+//! - sent, and the client left: where the provider goes on and bills all the same,
+//!   the answer is read on and its count is charged (`hang_up.rs`). Elsewhere the
+//!   call is cancelled, the prompt is charged by estimate and the output by what
+//!   came of it, or both by the provider's own count if that had come. So also
+//!   where no byte had come: the provider may have read the prompt;
 //! - a stream that the provider broke off: charged the same way;
 //! - sent, and no whole plain reply came in time or the connection broke: the
 //!   prompt is charged by estimate, since the provider may have read it;
@@ -18,6 +20,7 @@ use cf_base::{Clock, Timestamp, Usage};
 use cf_ledger::{CallRecord, CallStatus, Hold, PriceVersion, Settled};
 use cf_llm::{Provider, StreamTap};
 
+use crate::hang_up::Attendance;
 use crate::limits::Admission;
 use crate::models::Deployment;
 
@@ -38,6 +41,8 @@ pub struct Meter {
     sent: bool,
     /// What is known of a stream.
     tap: StreamTap,
+    /// Whether the client is still there.
+    attendance: Arc<Attendance>,
 }
 
 impl Meter {
@@ -48,6 +53,7 @@ impl Meter {
         price: Arc<PriceVersion>,
         estimated_input: u64,
         strip_usage: bool,
+        attendance: Arc<Attendance>,
     ) -> Self {
         Self {
             hold: Some(hold),
@@ -60,6 +66,7 @@ impl Meter {
             deployment: None,
             sent: false,
             tap: StreamTap::new(strip_usage),
+            attendance,
         }
     }
 
@@ -80,6 +87,11 @@ impl Meter {
         if self.first_byte.is_none() {
             self.first_byte = Some(self.clock.now());
         }
+    }
+
+    /// The client has left; what is still to come is read for the count alone.
+    pub fn client_left(&self) {
+        self.attendance.leave();
     }
 
     /// What listens to the stream.
@@ -130,6 +142,11 @@ impl Meter {
 
     fn end(&mut self, usage: Usage, estimated: bool, status: CallStatus) -> Option<Settled> {
         let hold = self.hold.take()?;
+        let status = if self.attendance.left() {
+            CallStatus::Cancelled
+        } else {
+            status
+        };
         let (model_used, provider, key) = match &self.deployment {
             Some(d) => (
                 d.model.clone(),

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
+use crate::hang_up::HangUp;
+
 /// A public model.
 #[derive(Debug)]
 pub struct Model {
@@ -51,6 +53,8 @@ pub struct ProviderKey {
     pub provider: Provider,
     pub base_url: String,
     pub secret: Secret,
+    /// What becomes of its calls when the client leaves.
+    pub hang_up: HangUp,
     /// Where the provider works, as far as its prices depend on that; may be empty.
     region: String,
     /// The one tenant it is for; `None` for all.
@@ -84,6 +88,13 @@ struct DeploymentWire {
     weight: u64,
     #[serde(default)]
     order: i64,
+}
+
+/// What the gateway reads of a provider key's settings.
+#[derive(Default, Deserialize)]
+struct KeySettings {
+    #[serde(default)]
+    hang_up: Option<String>,
 }
 
 fn one() -> u64 {
@@ -125,7 +136,8 @@ impl Catalogue {
         let mut keys = HashMap::new();
         for row in db
             .query(
-                "select id, name, provider, base_url, region, secret_sealed, tenant_id from provider_keys \
+                "select id, name, provider, base_url, region, secret_sealed, tenant_id, settings \
+                 from provider_keys \
                  where active = 1",
                 vec![],
             )
@@ -212,10 +224,13 @@ fn provider_key(row: &Row, sealer: &Sealer) -> Result<Option<ProviderKey>> {
     };
     let base_url: String = row.get("base_url")?;
     let region: String = row.get("region")?;
+    let settings: String = row.get("settings")?;
+    let settings: KeySettings = serde_json::from_str(&settings).unwrap_or_default();
     Ok(Some(ProviderKey {
         id,
         provider,
         region: provider.price_region(&base_url, &region),
+        hang_up: HangUp::of(provider, &base_url, settings.hang_up.as_deref()),
         base_url,
         secret,
         tenant: tenant(row)?,

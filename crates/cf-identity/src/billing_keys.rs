@@ -155,7 +155,7 @@ impl BillingKey {
 
 /// A key to make.
 pub struct NewBillingKey {
-    /// What it is for; unique among those in use.
+    /// What it is for. Keys are told apart by their ids; a name may be given again.
     pub name: String,
     /// What it may do.
     pub scopes: BillingScopes,
@@ -224,6 +224,10 @@ impl BillingKeys {
             unknown: Cache::new(KEPT),
         }
     }
+}
+
+fn no_such_key() -> Error {
+    Error::new(Kind::NotFound, "There is no such billing key in use.")
 }
 
 const SELECT: &str = "select id, name, last4, scopes, tenant_id, requests_per_minute, status, created, \
@@ -310,27 +314,14 @@ impl Identity {
         }
         let row = tx
             .query_opt(
-                "select count(*), coalesce(sum(case when name = $1 then 1 else 0 end), 0) \
-                 from billing_keys where status = 'active'",
-                vec![(&new.name).into()],
+                "select count(*) from billing_keys where status = 'active'",
+                vec![],
             )
             .await?;
-        if let Some(row) = row {
-            if row.at::<i64>(0)? >= MAX_KEYS {
-                return Err(Error::invalid(format!(
-                    "There are {MAX_KEYS} billing keys in use; revoke some first."
-                )));
-            }
-            // Keys are revoked by name, and the audit trail is read by it.
-            if row.at::<i64>(1)? > 0 {
-                return Err(Error::invalid_field(
-                    "name",
-                    format!(
-                        "There is a billing key \"{}\" in use; revoke it first or choose another name.",
-                        new.name
-                    ),
-                ));
-            }
+        if row.map_or(Ok(0), |row| row.at::<i64>(0))? >= MAX_KEYS {
+            return Err(Error::invalid(format!(
+                "There are {MAX_KEYS} billing keys in use; revoke some first."
+            )));
         }
         let key = Secret::new(format!("cfb-{}", self.0.random.token::<RANDOM>()));
         let id = Id::new(&self.0.random);
@@ -357,26 +348,43 @@ impl Identity {
         Ok((id, key))
     }
 
-    /// Ends a key of the Billing API, named by its id or by its name; says which one it was.
-    pub async fn revoke_billing_key(&self, tx: &mut Tx, id_or_name: &str) -> Result<BillingKey> {
-        let sql = format!("{SELECT} where status = 'active' and (id = $1 or name = $1)");
-        let Some(row) = tx.query_opt(&sql, vec![id_or_name.into()]).await? else {
-            return Err(Error::new(
-                Kind::NotFound,
-                "There is no such billing key in use.",
-            ));
-        };
-        let key = read(&row)?;
-        tx.execute(
-            "update billing_keys set status = 'revoked', revoked = $1 where id = $2",
-            vec![
-                self.0.clock.now().to_date_text().to_string().into(),
-                key.id_text().into(),
-            ],
-        )
-        .await?;
+    /// Ends a key of the Billing API; says which one it was.
+    pub async fn revoke_billing_key(&self, tx: &mut Tx, id: &str) -> Result<BillingKey> {
+        let mut revoked = self.revoke_where(tx, "id", id).await?;
+        revoked.pop().ok_or_else(no_such_key)
+    }
+
+    /// Ends every key of the Billing API that has this name; says which ones.
+    pub async fn revoke_billing_keys_named(
+        &self,
+        tx: &mut Tx,
+        name: &str,
+    ) -> Result<Vec<BillingKey>> {
+        match self.revoke_where(tx, "name", name).await? {
+            none if none.is_empty() => Err(no_such_key()),
+            revoked => Ok(revoked),
+        }
+    }
+
+    async fn revoke_where(
+        &self,
+        tx: &mut Tx,
+        column: &'static str,
+        value: &str,
+    ) -> Result<Vec<BillingKey>> {
+        let sql = format!("{SELECT} where status = 'active' and {column} = $1");
+        let rows = tx.query(&sql, vec![value.into()]).await?;
+        let keys: Vec<BillingKey> = rows.iter().map(read).collect::<Result<_>>()?;
+        let now = self.0.clock.now().to_date_text().to_string();
+        for key in &keys {
+            tx.execute(
+                "update billing_keys set status = 'revoked', revoked = $1 where id = $2",
+                vec![(&now).into(), key.id_text().into()],
+            )
+            .await?;
+        }
         self.note_change(tx).await?;
-        Ok(key)
+        Ok(keys)
     }
 
     /// The program behind a key of the Billing API; `None` if the key is wrong.

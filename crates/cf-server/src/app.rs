@@ -125,6 +125,8 @@ impl App {
             http: http.clone(),
             sealer: sealer.clone(),
             db: db.clone(),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
         })
         .await?;
         let hosts = Hosts::load(&config.base_domain, &db).await?;

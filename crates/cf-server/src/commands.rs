@@ -61,9 +61,9 @@ pub enum Command {
     },
     /// Lists the keys of the Billing API.
     BillingKeyList,
-    /// Ends a key of the Billing API.
+    /// Ends keys of the Billing API.
     BillingKeyRevoke {
-        /// Name or id of the key.
+        /// Name of the keys.
         name: String,
     },
     /// Checks the books.
@@ -415,25 +415,33 @@ async fn billing_key_create(desk: &Desk, new: &NewBillingKey) -> Result<(), Stri
 
 async fn billing_key_revoke(desk: &Desk, name: &str) -> Result<(), String> {
     let mut tx = desk.db.begin().await.map_err(|e| e.to_string())?;
-    let key = desk
+    let revoked = desk
         .identity
-        .revoke_billing_key(&mut tx, name)
+        .revoke_billing_keys_named(&mut tx, name)
         .await
         .map_err(|e| e.to_string())?;
-    let entry = AuditEntry {
-        actor: Actor::command(),
-        action: "revoke",
-        collection: "billing_keys",
-        record_id: &key.id_text(),
-        tenant_id: key.tenant_id,
-        changes: json!({"name": key.name}),
-    };
-    desk.identity
-        .audit(&mut tx, entry)
-        .await
-        .map_err(|e| e.to_string())?;
+    for key in &revoked {
+        let entry = AuditEntry {
+            actor: Actor::command(),
+            action: "revoke",
+            collection: "billing_keys",
+            record_id: &key.id_text(),
+            tenant_id: key.tenant_id,
+            changes: json!({"name": key.name}),
+        };
+        desk.identity
+            .audit(&mut tx, entry)
+            .await
+            .map_err(|e| e.to_string())?;
+    }
     tx.commit().await.map_err(|e| e.to_string())?;
-    eprintln!("The billing key {} is revoked.", key.name);
+    for key in &revoked {
+        eprintln!(
+            "The billing key {} ({}) is revoked.",
+            key.name,
+            key.id_text()
+        );
+    }
     Ok(())
 }
 

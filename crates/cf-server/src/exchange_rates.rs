@@ -3,6 +3,7 @@
 //! for a day stays.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,10 @@ use crate::{App, Config, provision};
 const MAX_FILE: usize = 1 << 20;
 /// How long the answer may take.
 const TIME: Duration = Duration::from_secs(30);
+/// How often rates are fetched; the source has new ones once a day.
+const EVERY: i64 = 4 * 3_600_000;
+/// How often old rates are warned about.
+const DAY: i64 = 86_400_000;
 /// Begins the source of a rate that was fetched.
 const FETCHED: &str = "fetched from ";
 /// A rate that moved by more than this factor is not believed.
@@ -74,8 +79,38 @@ pub async fn fetch(app: &App, url: &str) -> Result<usize> {
     Ok(new)
 }
 
+/// When what was done last, in unix milliseconds; 0 for never.
+#[derive(Default)]
+pub struct Times {
+    fetched: AtomicI64,
+    warned: AtomicI64,
+}
+
+/// Fetches where it is time, or where a currency has no real rate yet; says once a
+/// day in the log which rates are too old, also where they are set by hand.
+pub async fn look(app: &App, times: &Times) -> Result<()> {
+    let now = app.clock.now();
+    let since = |what: &AtomicI64| now.millis_since(Timestamp::from_millis(what.load(Relaxed)));
+    let rates = cf_ledger::rates_in_use(&app.db, now).await?;
+    let lacking = rates
+        .iter()
+        .any(|rate| rate.rate.is_none() || rate.placeholder);
+    let fetched = match &app.config.exchange_rates_url {
+        Some(url) if lacking || since(&times.fetched) >= EVERY => fetch(app, url).await.map(drop),
+        _ => Ok(()),
+    };
+    if fetched.is_ok() && since(&times.fetched) >= EVERY {
+        times.fetched.store(now.as_millis(), Relaxed);
+    }
+    if since(&times.warned) >= DAY {
+        warn_of_old_ones(app).await?;
+        times.warned.store(now.as_millis(), Relaxed);
+    }
+    fetched
+}
+
 /// Says in the log which rates in use are too old.
-pub async fn warn_of_old_ones(app: &App) -> Result<()> {
+async fn warn_of_old_ones(app: &App) -> Result<()> {
     let max_age = app.config.exchange_rates_max_age_days;
     for rate in cf_ledger::rates_in_use(&app.db, app.clock.now()).await? {
         if rate.rate.is_some() && !rate.placeholder && rate.age_days > max_age {

@@ -1,6 +1,7 @@
 //! Background work: changes made elsewhere, budgets whose period ended,
 //! reservations that nobody ended, realtime events of booked calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cf_collections::Action;
@@ -19,8 +20,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How often the last use of keys is written down.
 const CLEANING: Duration = Duration::from_secs(30);
 
-/// How often exchange rates are fetched, and looked at whether they are too old.
-const RATES: Duration = Duration::from_secs(4 * 3600);
+/// How often it is looked whether exchange rates are to be fetched or are too old.
+const RATES: Duration = Duration::from_secs(15 * 60);
 /// How often answers kept for repeats are looked through for old ones.
 const PRUNING: Duration = Duration::from_secs(600);
 
@@ -49,14 +50,10 @@ pub fn start(app: &App) {
         app.ledger.expire_holds(false).await?;
         Ok(())
     });
-    every(app, RATES, "exchange_rates", |app: App| async move {
-        // Said also where fetching fails, and where rates are set by hand.
-        let fetched = match &app.config.exchange_rates_url {
-            Some(url) => exchange_rates::fetch(&app, url).await,
-            None => Ok(0),
-        };
-        exchange_rates::warn_of_old_ones(&app).await?;
-        fetched.map(drop)
+    let rates = Arc::new(exchange_rates::Times::default());
+    every(app, RATES, "exchange_rates", move |app: App| {
+        let times = Arc::clone(&rates);
+        async move { exchange_rates::look(&app, &times).await }
     });
     app.tasks.spawn(heartbeat(app.clone()));
     every(app, CLEANING, "cleaning", |app: App| async move {

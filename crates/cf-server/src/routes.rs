@@ -15,6 +15,7 @@ mod records;
 mod setup;
 mod usage;
 mod users;
+mod who;
 
 use axum::Router;
 use axum::extract::Request;

@@ -193,7 +193,7 @@ enum BillingKey {
     /// Lists the keys, one a line: id, name, scopes, tenant, requests a minute, last four
     /// characters, status, when it was made
     List,
-    /// Ends a key, named by its name or id
+    /// Ends the keys that have this name
     Revoke {
         #[arg(value_name = "NAME")]
         name: String,

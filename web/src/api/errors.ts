@@ -124,8 +124,8 @@ export function fieldErrors(error: unknown, t: TFunction): Record<string, string
       result[field] = t('fieldError.private_address');
       continue;
     }
-    if (field === 'prices') {
-      result[field] = t('fieldError.prices');
+    if (field === 'prices' || field === 'margin') {
+      result[field] = t(`fieldError.${field}`);
       continue;
     }
     result[field] = isKnown<KnownFieldCode>(KNOWN_FIELD_CODES, complaint.code)

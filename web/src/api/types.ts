@@ -48,6 +48,8 @@ export interface TenantRecord extends BaseRecord {
   locale: string;
   chat: string;
   regions: string[] | null;
+  /** Administrators only. */
+  prices?: ListedPrice[] | null;
 }
 
 export interface ProductRecord extends BaseRecord {
@@ -62,8 +64,17 @@ export interface ProductRecord extends BaseRecord {
   tokens_per_minute: number;
   parallel_requests: number;
   budget_period_days: number;
-  margin: number;
+  /** In percent; administrators only. */
+  margin?: number;
+  /** In place of the margin; administrators only. */
+  prices?: ListedPrice[] | null;
   active: boolean;
+}
+
+/** A line of a price list: US dollars per million tokens, by the names of a model's own prices. */
+export interface ListedPrice {
+  model: string;
+  [price: string]: unknown;
 }
 
 export interface ProviderKeyRecord extends BaseRecord {
@@ -132,6 +143,8 @@ export interface UsageLogRecord extends BaseRecord {
   reasoning_tokens: number;
   cost: number;
   currency: string;
+  /** What the provider takes, in US dollars; administrators only. */
+  provider_cost?: number;
   exchange_rate: number;
   exchange_rate_date: string;
   price_version: string;
@@ -174,6 +187,59 @@ export interface ExchangeRateRecord extends BaseRecord {
   rate: number;
   date: string;
   source: string;
+}
+
+export interface BookModel {
+  provider: string;
+  model: string;
+  region?: string;
+  variant?: string;
+  /** US dollars for one token or piece, by name. */
+  prices: Record<string, string>;
+}
+
+export interface PriceEdition {
+  id: string;
+  effective: string;
+  source: 'built-in' | 'import';
+  models: number;
+  actor: string;
+  created: string;
+  in_force: boolean;
+}
+
+export interface PriceBook {
+  editions: PriceEdition[];
+  models: BookModel[];
+  total: number;
+}
+
+export interface ChangedModel extends Omit<BookModel, 'prices'> {
+  fields: { name: string; old: string | null; new: string | null }[];
+}
+
+/** What a new price list would change. */
+export interface PriceImport {
+  hash: string;
+  effective: string;
+  added: BookModel[];
+  changed: ChangedModel[];
+  removed: BookModel[];
+  unchanged: number;
+}
+
+export interface RateStatus {
+  items: {
+    quote: string;
+    rate: number | null;
+    date: string;
+    source: string;
+    age_days: number;
+    placeholder: boolean;
+    stale: boolean;
+  }[];
+  max_age_days: number;
+  fetched: boolean;
 }
 
 export interface ServerInfo {

@@ -16,6 +16,8 @@ use cf_testkit::{MockUpstream, TestDb};
 use http::Response;
 use http_body_util::BodyExt as _;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub struct Fixture {
     pub db: Db,
@@ -124,6 +126,8 @@ impl Fixture {
             http: HttpClient::new(allow_private),
             sealer: sealer.clone(),
             db: db.clone(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
         })
         .await
         .unwrap();

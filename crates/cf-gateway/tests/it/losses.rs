@@ -164,3 +164,63 @@ async fn tenths_of_a_cent_add_up_to_the_last_digit() {
     // 3 × 100 + 7 × 700 nano-dollars each.
     assert_eq!(f.spent().await, Nanos(100 * 5200));
 }
+
+/// A provider that goes on and bills to the end is read on without the client,
+/// and its own count is charged: before the head, and within a stream.
+#[tokio::test]
+async fn a_client_that_leaves_a_provider_that_bills_on_pays_what_it_counts() {
+    let word = Step::Wait(Duration::from_millis(150));
+    for body in [plain(), streamed()] {
+        for f in Fixture::each("10").await {
+            let upstream = MockUpstream::start(Reply::json(500, "")).await;
+            let key = f.key("mistral", &upstream.base_url(), "").await;
+            let deployments = json!([{"provider_key": key, "model": "real"}]);
+            f.model("m", deployments, json!({})).await;
+            if body["stream"] == true {
+                let mut reply = Reply::chat_stream(&["Hello", "there"], 10, 5);
+                reply.steps.insert(1, word.clone());
+                upstream.next(reply);
+                let mut answer = f.send(&body).await.unwrap().into_body();
+                assert!(frame(&mut answer).await.is_some());
+                drop(answer);
+            } else {
+                upstream.next(Reply::chat("late", 10, 5).after(Duration::from_millis(150)));
+                tokio::select! {
+                    _ = f.send(&body) => panic!("the provider does not answer yet"),
+                    () = received(&upstream, 1) => {}
+                }
+            }
+            let call = f.the_call().await;
+            assert_eq!(
+                (call.status.as_str(), call.estimated, call.cost),
+                ("cancelled", false, cost(10, 5)),
+                "{} {body}",
+                f.name
+            );
+            assert_eq!(upstream.cancelled(), 0, "the provider was heard to the end");
+        }
+    }
+}
+
+/// The setting of a provider key goes before the rule for its provider.
+#[tokio::test]
+async fn a_provider_key_may_say_that_its_calls_are_cancelled() {
+    let f = Fixture::new("10").await;
+    let stream = Reply::stream(vec![
+        Step::Send(Bytes::from(
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n",
+        )),
+        Step::Stall,
+    ]);
+    let upstream = MockUpstream::start(stream).await;
+    let key = f.key("mistral", &upstream.base_url(), "").await;
+    let sql = "update provider_keys set settings = '{\"hang_up\": \"cancel\"}' where id = $1";
+    f.db.execute(sql, vec![key.into()]).await.unwrap();
+    let deployments = json!([{"provider_key": key, "model": "real"}]);
+    f.model("m", deployments, json!({})).await;
+    let mut answer = f.send(&streamed()).await.unwrap().into_body();
+    assert!(frame(&mut answer).await.is_some());
+    drop(answer);
+    let call = f.the_call().await;
+    assert_eq!((call.status.as_str(), call.estimated), ("cancelled", true));
+}

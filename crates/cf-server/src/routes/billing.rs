@@ -8,8 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use cf_base::{
-    Caller, Currency, Error, Id, KeyId, Kind, Money, Nanos, RequestId, ServiceTier, TenantId,
-    Usage, UserId, parse_decimal_nanos,
+    Caller, Currency, Error, Kind, Money, Nanos, RequestId, ServiceTier, Usage, UserId,
+    parse_decimal_nanos,
 };
 use cf_ledger::{ExternalUsage, PriceVersion, Reservation};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::extract::{RECORD_BODY, read_body};
 use crate::idempotency::{Answer, Claimed, Once};
 use crate::manager::{Manager, MayCheck, MayLog, MayRelease};
 use crate::openapi::ErrorAnswer;
+use crate::routes::who::{Who, find, find_any_status};
 
 /// How long a reservation of another program stands before it expires.
 const RESERVATION: Duration = Duration::from_secs(15 * 60);
@@ -31,20 +32,6 @@ const OUTPUT_TOKENS: u64 = 4096;
 const MAX_AMOUNT: i64 = 1_000_000 * 1_000_000_000;
 /// Most tokens that can be reported at once.
 const MAX_TOKENS: u64 = 1_000_000_000;
-
-/// Who is meant: one of the three.
-#[derive(Deserialize, Default, ToSchema)]
-struct Who {
-    /// The user's id.
-    #[serde(default)]
-    user_id: Option<String>,
-    /// The user's e-mail address; case does not matter.
-    #[serde(default)]
-    email: Option<String>,
-    /// One of the user's API keys; then its own budget and models hold too.
-    #[serde(default)]
-    api_key: Option<String>,
-}
 
 /// May this be spent?
 #[derive(Deserialize, ToSchema)]
@@ -518,98 +505,6 @@ fn amount(number: &Number, field: &'static str) -> Result<Nanos, Error> {
                 format!("{field} is a decimal number from 0 to 1000000."),
             )
         })
-}
-
-async fn find(app: &App, manager: &Manager, who: &Who) -> Result<Arc<Caller>, BillingError> {
-    let (user, _) = find_user(app, manager, who).await?;
-    let found = match &who.api_key {
-        Some(key) => app.identity.caller_by_key(key).await,
-        None => app.identity.caller_by_user(user).await,
-    };
-    match found {
-        // A key that was revoked or is over.
-        Err(error) if error.kind == Kind::Unauthorized => Err(BillingError::user_not_found()),
-        other => Ok(other?),
-    }
-}
-
-async fn find_any_status(
-    app: &App,
-    manager: &Manager,
-    who: &Who,
-) -> Result<Arc<Caller>, BillingError> {
-    let (id, key_id) = find_user(app, manager, who).await?;
-    let mut caller = app
-        .identity
-        .caller_for_books(id)
-        .await?
-        .ok_or_else(BillingError::user_not_found)?;
-    // What was used with a key counts on the key's budget too.
-    Arc::make_mut(&mut caller).key_id = key_id;
-    Ok(caller)
-}
-
-/// The user that is meant, if this caller may know of them.
-async fn find_user(
-    app: &App,
-    manager: &Manager,
-    who: &Who,
-) -> Result<(UserId, Option<KeyId>), BillingError> {
-    const BY_ID: &str = "select id, tenant_id from users where id = $1";
-    let mut key_id = None;
-    let mut meant = Vec::new();
-    if let Some(key) = &who.api_key {
-        meant.push(match app.identity.user_of_key(key).await? {
-            Some((user, key)) => {
-                key_id = Some(key);
-                app.db.query_opt(BY_ID, vec![user.into()]).await?
-            }
-            None => None,
-        });
-    }
-    if let Some(id) = &who.user_id {
-        // What is no id is nobody's, and need not reach the database.
-        meant.push(match Id::parse(id) {
-            Ok(id) => app.db.query_opt(BY_ID, vec![id.into()]).await?,
-            Err(_) => None,
-        });
-    }
-    if let Some(email) = &who.email {
-        meant.push(
-            app.db
-                .query_opt(
-                    "select id, tenant_id from users where lower(email) = lower($1)",
-                    vec![email.trim().into()],
-                )
-                .await?,
-        );
-    }
-    let mut found: Option<UserId> = None;
-    for row in meant {
-        let row = row.ok_or_else(BillingError::user_not_found)?;
-        let user = UserId(row.at(0)?);
-        if let Some(tenant) = manager.only_tenant()
-            && TenantId::parse(&row.at::<String>(1)?).ok() != Some(tenant)
-        {
-            return Err(BillingError::user_not_found());
-        }
-        if found.is_some_and(|other| other != user) {
-            return Err(Error::invalid_field(
-                "user_id",
-                "user_id, email and api_key are of different users; one of them is enough.",
-            )
-            .into());
-        }
-        found = Some(user);
-    }
-    match found {
-        Some(user) => Ok((user, key_id)),
-        None => Err(Error::invalid_field(
-            "user_id",
-            "Say who is meant: user_id, email or api_key.",
-        )
-        .into()),
-    }
 }
 
 fn price(app: &App, caller: &Caller, model: &str) -> Option<Arc<PriceVersion>> {

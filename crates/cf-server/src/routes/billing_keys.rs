@@ -65,7 +65,7 @@ pub struct BillingKeyPage {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBillingKeyRequest {
-    /// What it is for, unique among the keys in use.
+    /// What it is for; the audit log shows it.
     name: String,
     /// At least one of `read`, `check`, `log`, `manage`.
     scopes: Vec<String>,

@@ -256,7 +256,6 @@ async fn only_administrators_make_list_and_revoke_billing_keys() {
         assert_eq!(made["requests_per_minute"], 60_000);
         let secret = made["key"].as_str().unwrap();
         for wrong in [
-            json!({"name": "crm", "scopes": ["read"]}),
             json!({"name": "", "scopes": ["read"]}),
             json!({"name": "a", "scopes": []}),
             json!({"name": "a", "scopes": ["write"]}),

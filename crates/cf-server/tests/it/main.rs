@@ -5,6 +5,7 @@
 mod access;
 mod app;
 mod billing;
+mod billing_api;
 mod billing_keys;
 mod exchange_rates;
 mod hosts;

@@ -249,3 +249,25 @@ async fn the_price_book_is_the_administrators() {
         list.expect(status);
     }
 }
+
+#[tokio::test]
+async fn the_price_book_bills_by_the_place_of_the_provider_key() {
+    for test in TestApp::each().await {
+        let alice = test.user("alice").await.by_key();
+        let azure = |region: &str| {
+            json!({"name": format!("Azure {region}"), "provider": "azure", "region": region, "active": true,
+                "base_url": test.upstream.base_url(), "secret": "sk-azure-secret-1234"})
+        };
+        // 10 tokens in and 5 out at 2 and 8 dollars a million, a tenth more in the EU's zone.
+        for (region, cost) in [("", "0.00006"), ("eu", "0.000066")] {
+            let key = test.root.create("provider_keys", azure(region)).await;
+            let name = format!("gpt{region}");
+            let model = json!({"name": name, "active": true,
+                "deployments": [{"provider_key": key["id"], "model": "gpt-4.1"}]});
+            test.root.create("models", model).await;
+            let answer = alice.chat(json!({"model": name})).await.expect(200);
+            assert_eq!(answer.header("x-cf-cost"), cost, "{} {region}", test.name);
+        }
+        test.assert_settled().await;
+    }
+}

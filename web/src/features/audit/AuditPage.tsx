@@ -22,6 +22,7 @@ const COLLECTION_LABELS: Record<string, NavItem['label'] | undefined> = {
   api_keys: 'keys',
   billing_keys: 'billingKeys',
   exchange_rates: 'exchangeRates',
+  price_lists: 'priceBook',
 };
 
 export function AuditPage() {

@@ -1,9 +1,9 @@
-import { Badge, Button, Code, Group, Text } from '@mantine/core';
+import { Badge, Box, Button, Code, Group, Text } from '@mantine/core';
 import { IconPlus } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useOptions } from '../../api/records';
-import { formatDateTime, formatNumber } from '../../lib/format';
+import { formatDate, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import { useConfirm } from '../../ui/confirm';
 import { type Column, DataTable } from '../../ui/DataTable';
@@ -93,7 +93,11 @@ function useColumns(): Column<BillingKey>[] {
         </Text>
       ),
     },
-    { key: 'key', header: t('field.key'), cell: (row) => <Code>{`cfb-…${row.last4}`}</Code> },
+    {
+      key: 'key',
+      header: t('field.key'),
+      cell: (row) => <Code style={{ whiteSpace: 'nowrap' }}>{`…${row.last4}`}</Code>,
+    },
     {
       key: 'scopes',
       header: t('billingKeys.scopes'),
@@ -114,20 +118,26 @@ function useColumns(): Column<BillingKey>[] {
     },
     {
       key: 'rate',
-      header: t('billingKeys.rate'),
+      header: t('billingKeys.perMinute'),
       align: 'right',
       cell: (row) => formatNumber(row.requests_per_minute, locale),
     },
     {
       key: 'created',
       header: t('billingKeys.created'),
-      cell: (row) => formatDateTime(row.created, locale),
+      cell: (row) => formatDate(row.created, locale),
     },
     {
       key: 'status',
       header: t('field.status'),
       cell: (row) => (
-        <StatusBadge status={row.status} label={t(`keyStatus.${row.status}`, { defaultValue: row.status })} />
+        // In a full table the badge would give way first and be cut.
+        <Box w="max-content">
+          <StatusBadge
+            status={row.status}
+            label={t(`keyStatus.${row.status}`, { defaultValue: row.status })}
+          />
+        </Box>
       ),
     },
   ];

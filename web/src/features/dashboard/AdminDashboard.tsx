@@ -9,6 +9,7 @@ import { useSignedIn } from '../../lib/session';
 import { ErrorNote } from '../../ui/ErrorNote';
 import { PageHeader } from '../../ui/PageHeader';
 import { StatCard } from '../../ui/StatCard';
+import { RateWarnings } from '../exchange-rates/RateWarnings';
 import { StepList, useSteps } from '../first-steps/StepList';
 import { Costs } from '../usage/Costs';
 import { useUsageSummary } from '../usage/queries';
@@ -78,7 +79,6 @@ function Notices() {
   const { t } = useTranslation();
   const session = useSignedIn();
   const admin = session.role === 'admin';
-  const placeholders = useCount('exchange_rates', "source ~ 'placeholder%'", admin);
   const pending = useCount('users', "status = 'pending'");
   const steps = useSteps(admin);
   return (
@@ -101,14 +101,14 @@ function Notices() {
           </Button>
         </Alert>
       )}
-      {!!placeholders.data && (
-        <Alert color="yellow" icon={<IconAlertTriangle aria-hidden />}>
-          {t('dashboard.placeholderRates')}{' '}
+      <RateWarnings
+        enabled={admin}
+        action={
           <Anchor component={Link} to="/exchange-rates" size="sm" c="inherit" underline="always">
             {t('dashboard.placeholderAction')}
           </Anchor>
-        </Alert>
-      )}
+        }
+      />
     </>
   );
 }

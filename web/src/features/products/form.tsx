@@ -8,6 +8,8 @@ import { AmountInput, numberOr } from '../../ui/AmountInput';
 import { CurrencySelect } from '../../ui/CurrencySelect';
 import { FormDialog } from '../../ui/FormDialog';
 import { notifyDone } from '../../ui/notify';
+import { fromRows, toRows } from '../prices/list';
+import { PriceListEditor } from '../prices/PriceListEditor';
 
 export function ProductForm({ record, onClose }: { record?: ProductRecord; onClose: () => void }) {
   const { t } = useTranslation();
@@ -26,6 +28,8 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
       tokens_per_minute: (record?.tokens_per_minute ?? 0) as number | string,
       parallel_requests: (record?.parallel_requests ?? 0) as number | string,
       budget_period_days: (record?.budget_period_days || 30) as number | string,
+      margin: (record?.margin ?? 0) as number | string,
+      prices: toRows(record?.prices),
       active: record?.active ?? true,
     },
     validate: {
@@ -48,6 +52,8 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
           tokens_per_minute: numberOr(values.tokens_per_minute, 0),
           parallel_requests: numberOr(values.parallel_requests, 0),
           budget_period_days: numberOr(values.budget_period_days, 30),
+          margin: numberOr(values.margin, 0),
+          prices: fromRows(values.prices),
         };
         await save.mutateAsync({ id: record?.id, body });
         notifyDone(t('common.saved'));
@@ -76,6 +82,15 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
           label={t('field.budgetPeriodDays')}
           allowDecimal={false}
           {...form.getInputProps('budget_period_days')}
+        />
+        <AmountInput
+          label={t('field.margin')}
+          description={t('products.marginHint')}
+          min={-100}
+          max={10_000}
+          decimalScale={2}
+          suffix=" %"
+          {...form.getInputProps('margin')}
         />
       </SimpleGrid>
       <TagsInput
@@ -113,6 +128,12 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
           {...form.getInputProps('parallel_requests')}
         />
       </SimpleGrid>
+      <PriceListEditor
+        hint={t('priceList.productHint')}
+        value={form.values.prices}
+        onChange={(rows) => form.setFieldValue('prices', rows)}
+        error={form.errors.prices}
+      />
       <Switch label={t('field.active')} {...form.getInputProps('active', { type: 'checkbox' })} />
     </FormDialog>
   );

@@ -10,6 +10,8 @@ import { AmountInput } from '../../ui/AmountInput';
 import { CurrencySelect } from '../../ui/CurrencySelect';
 import { FormDialog } from '../../ui/FormDialog';
 import { notifyDone } from '../../ui/notify';
+import { fromRows, toRows } from '../prices/list';
+import { PriceListEditor } from '../prices/PriceListEditor';
 
 const TYPES = ['internal', 'customer', 'demo'] as const;
 const STATUSES = ['active', 'suspended', 'archived'] as const;
@@ -32,6 +34,7 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       locale: record?.locale || 'de',
       chat: record?.chat || 'builtin',
       regions: record?.regions ?? [],
+      prices: toRows(record?.prices),
     },
     validate: {
       name: required(t),
@@ -44,7 +47,8 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       title={record ? t('tenants.editTitle') : t('tenants.new')}
       form={form}
       onClose={onClose}
-      onSubmit={async (body) => {
+      onSubmit={async (values) => {
+        const body = { ...values, prices: fromRows(values.prices) };
         await save.mutateAsync({ id: record?.id, body });
         notifyDone(t('common.saved'));
         onClose();
@@ -108,6 +112,12 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
         description={t('tenants.regionsHint')}
         maxTags={50}
         {...form.getInputProps('regions')}
+      />
+      <PriceListEditor
+        hint={t('priceList.tenantHint')}
+        value={form.values.prices}
+        onChange={(rows) => form.setFieldValue('prices', rows)}
+        error={form.errors.prices}
       />
       <Group>
         <Switch

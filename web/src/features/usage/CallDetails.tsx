@@ -4,6 +4,14 @@ import type { UsageLogRecord } from '../../api/types';
 import { formatDate, formatDateTime, formatMilliseconds, formatMoney, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 
+/** What the provider takes and what is left of the price, in US dollars: for those who may see it. */
+function margin(call: UsageLogRecord): ['providerCost' | 'margin', number][] {
+  if (call.provider_cost === undefined) return [];
+  const rows: ['providerCost' | 'margin', number][] = [['providerCost', call.provider_cost]];
+  if (call.exchange_rate) rows.push(['margin', call.cost / call.exchange_rate - call.provider_cost]);
+  return rows;
+}
+
 /** Everything that is needed to recompute the cost of one call. */
 export function CallDetails({ call, onClose }: { call: UsageLogRecord | null; onClose: () => void }) {
   const { t } = useTranslation();
@@ -21,6 +29,10 @@ export function CallDetails({ call, onClose }: { call: UsageLogRecord | null; on
       formatNumber(call.completion_tokens, locale) + (call.estimated ? ` (${t('usage.estimated')})` : ''),
     ],
     [t('field.cost'), formatMoney(call.cost, call.currency, locale)],
+    ...margin(call).map(([label, value]): [string, string] => [
+      t(`field.${label}`),
+      formatMoney(value, 'USD', locale),
+    ]),
     [t('field.priceVersion'), call.price_version ? String(call.price_version) : '–'],
     [
       t('field.exchangeRate'),

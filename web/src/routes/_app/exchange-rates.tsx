@@ -1,7 +1,9 @@
+import { Box } from '@mantine/core';
 import { createFileRoute } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import { useExchangeRateColumns } from '../../features/exchange-rates/columns';
 import { ExchangeRateForm } from '../../features/exchange-rates/form';
+import { RateWarnings } from '../../features/exchange-rates/RateWarnings';
 import { parseListSearch } from '../../lib/listSearch';
 import { RecordPage } from '../../ui/RecordPage';
 
@@ -27,6 +29,10 @@ function ExchangeRates() {
       nameOf={(rate) => `${rate.base} → ${rate.quote}`}
       deleteText={(rate) => t('common.deleteText', { name: `${rate.base} → ${rate.quote}` })}
       form={(props) => <ExchangeRateForm {...props} />}
-    />
+    >
+      <Box mb="md">
+        <RateWarnings />
+      </Box>
+    </RecordPage>
   );
 }

@@ -141,7 +141,7 @@ from usage_hours group by
 -- Days to keep rows of usage_logs; 0: as the setting usage_retention_days says.
 alter table tenants add column usage_retention_days bigint not null default 0;
 
--- Before this time rows of a tenant or user may be gone; their sums are kept.
+-- Before this hour rows of a tenant or user may be gone; their sums are kept.
 create table usage_pruned (
   owner_id text primary key,
   until text not null

@@ -43,7 +43,7 @@ pub use prices::{
 };
 pub use pruning::{LEAST_RETENTION_DAYS, PruneOwner, prune_old_usage, prune_usage};
 pub use rates::{Rate, RateState, Rates, rates_in_use};
-pub use statements::{FeeLine, STATEMENT_LINES, Statement, UsageLine};
+pub use statements::{FeeLine, STATEMENT_LINES, Statement, UsageLine, statement_counts};
 pub use totals::Totals;
 pub use usage::{SUMMARY_ROWS, SummaryBy, SummaryFilter, SummaryRow};
 pub use verify::Difference;

@@ -28,8 +28,9 @@ pub async fn prune_usage(db: &Db, owner: PruneOwner, until: Timestamp) -> cf_bas
         PruneOwner::Tenant(id) => ("tenant_id", id),
         PruneOwner::User(id) => ("user_id", id),
     };
-    // Whole hours, as the rollups: an hour's rows are all there or none need be.
-    let until = format!("{}:00:00.000Z", hour_text(until));
+    // Whole hours, as the rollups, and written as they are: an hour's rows are all
+    // there or none need be.
+    let until = hour_text(until);
     let select = format!(
         "select id from usage_logs where {column} = $1 and created < $2 order by created limit $3"
     );

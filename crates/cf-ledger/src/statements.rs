@@ -18,6 +18,8 @@ const GRACE_MS: i64 = 3_600_000;
 /// A tenant's month.
 #[derive(Clone, Debug)]
 pub struct Statement {
+    /// The tenant's name.
+    pub tenant: String,
     /// As `2026-01`.
     pub month: String,
     /// The first hour (UTC).
@@ -82,14 +84,15 @@ pub struct FeeLine {
 
 /// A tenant as statements know it.
 struct Tenant {
+    name: String,
     zone: Zone,
     time_zone: String,
     currency: String,
     created: Timestamp,
 }
 
-/// Counts of a usage line: all sums but those of money.
-fn counts() -> &'static [&'static str] {
+/// Names of a usage line's counts: all sums but those of money.
+pub fn statement_counts() -> &'static [&'static str] {
     &SUMS[..SUMS.len() - 3]
 }
 
@@ -111,7 +114,10 @@ impl Ledger {
             return Ok(None);
         }
         let mut statement = match closed(self.db(), tenant_id, month).await? {
-            Some(statement) => statement,
+            Some(statement) => Statement {
+                tenant: tenant.name.clone(),
+                ..statement
+            },
             None => match self.open(&tenant, tenant_id, month).await? {
                 Some(statement) => statement,
                 None => return Ok(None),
@@ -202,6 +208,7 @@ impl Ledger {
             _ => from,
         };
         Ok(Some(Statement {
+            tenant: tenant.name.clone(),
             month: month.to_owned(),
             from,
             until,
@@ -265,13 +272,14 @@ impl Ledger {
 async fn tenant(db: &Db, id: &str) -> cf_base::Result<Option<Tenant>> {
     let row = db
         .query_opt(
-            "select time_zone, currency, created from tenants where id = $1",
+            "select time_zone, currency, created, name from tenants where id = $1",
             vec![id.into()],
         )
         .await?;
     row.map(|row| {
         let time_zone: String = row.at(0)?;
         Ok(Tenant {
+            name: row.at(3)?,
             zone: Zone::parse(&time_zone).unwrap_or_default(),
             time_zone,
             currency: row.at(1)?,
@@ -315,6 +323,7 @@ async fn closed(db: &Db, tenant_id: &str, month: &str) -> cf_base::Result<Option
         )
         .await?;
     Ok(Some(Statement {
+        tenant: String::new(),
         month: month.to_owned(),
         from: hour_start(&row.at::<String>(0)?)?,
         until: hour_start(&row.at::<String>(1)?)?,
@@ -390,7 +399,7 @@ fn fee(row: &Row) -> cf_base::Result<FeeLine> {
 
 /// What was used in a month, by user, model and price version.
 async fn usage(db: &Db, tenant_id: &str, statement: &Statement) -> cf_base::Result<Vec<UsageLine>> {
-    let sums: Vec<String> = (counts().iter())
+    let sums: Vec<String> = (statement_counts().iter())
         .chain(&["tenant_cost"])
         .map(|sum| format!("cast(sum({sum}) as bigint) as {sum}"))
         .collect();
@@ -432,7 +441,7 @@ async fn usage(db: &Db, tenant_id: &str, statement: &Statement) -> cf_base::Resu
                 provider: row.get("provider")?,
                 price_version: row.get("price_version")?,
                 unit_prices: row.get("unit_prices")?,
-                counts: (counts().iter())
+                counts: (statement_counts().iter())
                     .map(|name| Ok((*name, row.get(name)?)))
                     .collect::<cf_base::Result<_>>()?,
                 amount: row.get("tenant_cost")?,

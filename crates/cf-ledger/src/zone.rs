@@ -33,13 +33,13 @@ impl Zone {
         self.0 == TimeZone::UTC
     }
 
-    /// The first moment of a day, such as `2026-01-31`; `days` later.
+    /// The hour that a day begins with, such as `2026-01-31`; `days` later.
     pub fn day_start(&self, day: &str, days: i64) -> Option<Timestamp> {
         let day: Date = day.parse().ok()?;
         let day = day
             .checked_add(jiff::Span::new().try_days(days).ok()?)
             .ok()?;
-        self.start(day)
+        self.start(day).map(hour)
     }
 
     /// The hour that a month begins with, such as `2026-01`; `months` later.

@@ -6,3 +6,4 @@ mod calls;
 mod external;
 mod fixture;
 mod prices;
+mod rollups;

@@ -5,12 +5,13 @@ import {
   IconCash,
   IconChartBar,
   IconCpu,
+  IconFileInvoice,
   IconKey,
   IconLayoutDashboard,
   IconPackage,
   IconPlugConnected,
-  IconReceipt2,
   IconReceipt,
+  IconReceipt2,
   IconUsers,
 } from '@tabler/icons-react';
 import type { Role } from './api/types';
@@ -25,6 +26,7 @@ type NavLabel =
   | 'keys'
   | 'billingKeys'
   | 'usage'
+  | 'statements'
   | 'priceBook'
   | 'exchangeRates'
   | 'audit'
@@ -52,6 +54,7 @@ export const NAV: NavItem[] = [
   { to: '/keys', label: 'keys', icon: IconKey, roles: EVERYONE },
   { to: '/billing-keys', label: 'billingKeys', icon: IconReceipt, roles: ADMIN },
   { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
+  { to: '/statements', label: 'statements', icon: IconFileInvoice, roles: TENANT },
   { to: '/prices', label: 'priceBook', icon: IconReceipt2, roles: ADMIN },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
   { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },

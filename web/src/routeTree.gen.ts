@@ -25,6 +25,7 @@ import { Route as AppModelsRouteImport } from './routes/_app/models'
 import { Route as AppPricesRouteImport } from './routes/_app/prices'
 import { Route as AppProductsRouteImport } from './routes/_app/products'
 import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
+import { Route as AppStatementsRouteImport } from './routes/_app/statements'
 import { Route as AppTenantsRouteImport } from './routes/_app/tenants'
 import { Route as AppUsageRouteImport } from './routes/_app/usage'
 import { Route as AppUsersIndexRouteImport } from './routes/_app/users.index'
@@ -109,6 +110,11 @@ const AppProviderKeysRoute = AppProviderKeysRouteImport.update({
   path: '/provider-keys',
   getParentRoute: () => AppRoute,
 } as any)
+const AppStatementsRoute = AppStatementsRouteImport.update({
+  id: '/statements',
+  path: '/statements',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppTenantsRoute = AppTenantsRouteImport.update({
   id: '/tenants',
   path: '/tenants',
@@ -146,6 +152,7 @@ export interface FileRoutesByFullPath {
   '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
+  '/statements': typeof AppStatementsRoute
   '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
   '/users/$id': typeof AppUsersIdRoute
@@ -166,6 +173,7 @@ export interface FileRoutesByTo {
   '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
+  '/statements': typeof AppStatementsRoute
   '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
   '/': typeof AppIndexRoute
@@ -189,6 +197,7 @@ export interface FileRoutesById {
   '/_app/prices': typeof AppPricesRoute
   '/_app/products': typeof AppProductsRoute
   '/_app/provider-keys': typeof AppProviderKeysRoute
+  '/_app/statements': typeof AppStatementsRoute
   '/_app/tenants': typeof AppTenantsRoute
   '/_app/usage': typeof AppUsageRoute
   '/_app/': typeof AppIndexRoute
@@ -213,6 +222,7 @@ export interface FileRouteTypes {
     | '/prices'
     | '/products'
     | '/provider-keys'
+    | '/statements'
     | '/tenants'
     | '/usage'
     | '/users/$id'
@@ -233,6 +243,7 @@ export interface FileRouteTypes {
     | '/prices'
     | '/products'
     | '/provider-keys'
+    | '/statements'
     | '/tenants'
     | '/usage'
     | '/'
@@ -255,6 +266,7 @@ export interface FileRouteTypes {
     | '/_app/prices'
     | '/_app/products'
     | '/_app/provider-keys'
+    | '/_app/statements'
     | '/_app/tenants'
     | '/_app/usage'
     | '/_app/'
@@ -384,6 +396,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppProviderKeysRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/statements': {
+      id: '/_app/statements'
+      path: '/statements'
+      fullPath: '/statements'
+      preLoaderRoute: typeof AppStatementsRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/tenants': {
       id: '/_app/tenants'
       path: '/tenants'
@@ -426,6 +445,7 @@ interface AppRouteChildren {
   AppPricesRoute: typeof AppPricesRoute
   AppProductsRoute: typeof AppProductsRoute
   AppProviderKeysRoute: typeof AppProviderKeysRoute
+  AppStatementsRoute: typeof AppStatementsRoute
   AppTenantsRoute: typeof AppTenantsRoute
   AppUsageRoute: typeof AppUsageRoute
   AppIndexRoute: typeof AppIndexRoute
@@ -444,6 +464,7 @@ const AppRouteChildren: AppRouteChildren = {
   AppPricesRoute: AppPricesRoute,
   AppProductsRoute: AppProductsRoute,
   AppProviderKeysRoute: AppProviderKeysRoute,
+  AppStatementsRoute: AppStatementsRoute,
   AppTenantsRoute: AppTenantsRoute,
   AppUsageRoute: AppUsageRoute,
   AppIndexRoute: AppIndexRoute,

@@ -42,6 +42,8 @@ pub struct Settings {
     pub exchange_rates_url: Option<String>,
     /// Days after which an exchange rate is warned about.
     pub exchange_rates_max_age_days: Option<u32>,
+    /// Days that usage rows are kept; 0 for ever.
+    pub usage_retention_days: Option<u32>,
     /// `json` or `text`.
     pub log_format: Option<LogFormat>,
 }
@@ -123,6 +125,8 @@ pub struct Config {
     pub exchange_rates_url: Option<String>,
     /// Days after which an exchange rate is warned about.
     pub exchange_rates_max_age_days: i64,
+    /// Days that usage rows are kept; 0 for ever.
+    pub usage_retention_days: i64,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How long running streams get when the server stops.
@@ -169,6 +173,7 @@ impl Settings {
             exchange_rates_max_age_days: self
                 .exchange_rates_max_age_days
                 .or(other.exchange_rates_max_age_days),
+            usage_retention_days: self.usage_retention_days.or(other.usage_retention_days),
             log_format: self.log_format.or(other.log_format),
         }
     }
@@ -228,9 +233,20 @@ impl Settings {
             trusted_proxies: proxies(self.trusted_proxies.as_deref())?,
             exchange_rates_url,
             exchange_rates_max_age_days: self.exchange_rates_max_age_days.unwrap_or(7).into(),
+            usage_retention_days: retention(self.usage_retention_days)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             shutdown_grace: Duration::from_secs(30),
         })
+    }
+}
+
+fn retention(days: Option<u32>) -> Result<i64, String> {
+    match i64::from(days.unwrap_or(0)) {
+        days if days > 0 && days < cf_ledger::LEAST_RETENTION_DAYS => Err(format!(
+            "usage_retention_days is 0, for ever, or at least {}",
+            cf_ledger::LEAST_RETENTION_DAYS
+        )),
+        days => Ok(days),
     }
 }
 

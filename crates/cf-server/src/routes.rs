@@ -6,6 +6,7 @@ mod billing_keys;
 mod chat;
 mod collections;
 mod exchange_rates;
+mod export;
 mod health;
 mod info;
 mod keys;
@@ -13,9 +14,12 @@ mod prices;
 mod realtime;
 mod records;
 mod setup;
+mod statements;
 mod usage;
 mod users;
 mod who;
+
+pub use export::EXPORTS;
 
 use axum::Router;
 use axum::extract::Request;
@@ -150,6 +154,9 @@ fn portal_api() -> OpenApiRouter<App> {
         .routes(routes!(users::top_up))
         .routes(routes!(usage::list))
         .routes(routes!(usage::summary))
+        .routes(routes!(export::export))
+        .routes(routes!(statements::list))
+        .routes(routes!(statements::view))
         .routes(routes!(billing_keys::list, billing_keys::create))
         .routes(routes!(billing_keys::revoke))
         .route("/api/exchange-rates/status", get(exchange_rates::status))

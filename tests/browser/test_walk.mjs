@@ -184,6 +184,34 @@ step("the admin sees usage and cost", onPortal, async (page) => {
   }
 });
 
+step("the admin makes a webhook, tries it out and sees what became of it", onPortal, async (page) => {
+  await goTo(page, "Webhooks");
+  // Nobody listens there.
+  await create(page, "New webhook", (dialog) => fill(dialog, { Name: "Operations", Address: "http://127.0.0.1:1/hook" }));
+  const created = page.getByRole("dialog", { name: /Operations/ });
+  await created.waitFor();
+  const shown = await created.evaluate((dialog) => [...dialog.querySelectorAll("input")].map((input) => input.value).join());
+  assert.match(shown, /whsec_\S{32,}/);
+  await created.getByRole("button", { name: "Done" }).click();
+  await picture(page, "webhooks");
+  await row(page, "Operations").getByRole("button", { name: /^Actions/ }).click();
+  await page.getByRole("menuitem", { name: "Try out" }).click();
+  await goTo(page, "Outbox");
+  await row(page, "Operations", "no connection could be made").waitFor({ timeout: 30_000 });
+  // Without a mail server mails wait, and the page says so.
+  await page.getByText(/No mail server is set/).waitFor();
+  await page.getByRole("button", { name: "Test mail to me" }).click();
+  await row(page, admin.email, "Waiting").waitFor();
+  await picture(page, "outbox");
+});
+
+step("the bell leads to the notifications", onPortal, async (page) => {
+  await page.getByRole("link", { name: "Notifications" }).click();
+  await page.getByRole("heading", { level: 1, name: "Notifications" }).waitFor();
+  await page.getByText("No notifications").waitFor();
+  await picture(page, "notifications");
+});
+
 step("no page threw an error", onPortal, async () => {
   assert.deepEqual(errors, []);
 });

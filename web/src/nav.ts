@@ -8,11 +8,13 @@ import {
   IconFileInvoice,
   IconKey,
   IconLayoutDashboard,
+  IconMailForward,
   IconPackage,
   IconPlugConnected,
   IconReceipt,
   IconReceipt2,
   IconUsers,
+  IconWebhook,
 } from '@tabler/icons-react';
 import type { Role } from './api/types';
 
@@ -30,6 +32,9 @@ type NavLabel =
   | 'priceBook'
   | 'exchangeRates'
   | 'audit'
+  | 'webhooks'
+  | 'outbox'
+  | 'notifications'
   | 'account'
   | 'firstSteps';
 export interface NavItem {
@@ -58,6 +63,9 @@ export const NAV: NavItem[] = [
   { to: '/prices', label: 'priceBook', icon: IconReceipt2, roles: ADMIN },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
   { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },
+  { to: '/webhooks', label: 'webhooks', icon: IconWebhook, roles: ADMIN },
+  { to: '/outbox', label: 'outbox', icon: IconMailForward, roles: ADMIN },
+  { to: '/notifications', label: 'notifications', roles: EVERYONE },
   { to: '/account', label: 'account', roles: EVERYONE },
   { to: '/first-steps', label: 'firstSteps', roles: ADMIN },
 ];

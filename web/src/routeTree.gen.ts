@@ -22,12 +22,16 @@ import { Route as AppExchangeRatesRouteImport } from './routes/_app/exchange-rat
 import { Route as AppFirstStepsRouteImport } from './routes/_app/first-steps'
 import { Route as AppKeysRouteImport } from './routes/_app/keys'
 import { Route as AppModelsRouteImport } from './routes/_app/models'
+import { Route as AppNotificationsRouteImport } from './routes/_app/notifications'
+import { Route as AppOutboxRouteImport } from './routes/_app/outbox'
 import { Route as AppPricesRouteImport } from './routes/_app/prices'
 import { Route as AppProductsRouteImport } from './routes/_app/products'
 import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
 import { Route as AppStatementsRouteImport } from './routes/_app/statements'
-import { Route as AppTenantsRouteImport } from './routes/_app/tenants'
 import { Route as AppUsageRouteImport } from './routes/_app/usage'
+import { Route as AppWebhooksRouteImport } from './routes/_app/webhooks'
+import { Route as AppTenantsIndexRouteImport } from './routes/_app/tenants.index'
+import { Route as AppTenantsIdRouteImport } from './routes/_app/tenants.$id'
 import { Route as AppUsersIndexRouteImport } from './routes/_app/users.index'
 import { Route as AppUsersIdRouteImport } from './routes/_app/users.$id'
 
@@ -95,6 +99,16 @@ const AppModelsRoute = AppModelsRouteImport.update({
   path: '/models',
   getParentRoute: () => AppRoute,
 } as any)
+const AppNotificationsRoute = AppNotificationsRouteImport.update({
+  id: '/notifications',
+  path: '/notifications',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppOutboxRoute = AppOutboxRouteImport.update({
+  id: '/outbox',
+  path: '/outbox',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppPricesRoute = AppPricesRouteImport.update({
   id: '/prices',
   path: '/prices',
@@ -115,14 +129,24 @@ const AppStatementsRoute = AppStatementsRouteImport.update({
   path: '/statements',
   getParentRoute: () => AppRoute,
 } as any)
-const AppTenantsRoute = AppTenantsRouteImport.update({
-  id: '/tenants',
-  path: '/tenants',
-  getParentRoute: () => AppRoute,
-} as any)
 const AppUsageRoute = AppUsageRouteImport.update({
   id: '/usage',
   path: '/usage',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppWebhooksRoute = AppWebhooksRouteImport.update({
+  id: '/webhooks',
+  path: '/webhooks',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppTenantsIndexRoute = AppTenantsIndexRouteImport.update({
+  id: '/tenants/',
+  path: '/tenants/',
+  getParentRoute: () => AppRoute,
+} as any)
+const AppTenantsIdRoute = AppTenantsIdRouteImport.update({
+  id: '/tenants/$id',
+  path: '/tenants/$id',
   getParentRoute: () => AppRoute,
 } as any)
 const AppUsersIndexRoute = AppUsersIndexRouteImport.update({
@@ -149,13 +173,17 @@ export interface FileRoutesByFullPath {
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
+  '/notifications': typeof AppNotificationsRoute
+  '/outbox': typeof AppOutboxRoute
   '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/statements': typeof AppStatementsRoute
-  '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
+  '/webhooks': typeof AppWebhooksRoute
+  '/tenants/$id': typeof AppTenantsIdRoute
   '/users/$id': typeof AppUsersIdRoute
+  '/tenants/': typeof AppTenantsIndexRoute
   '/users/': typeof AppUsersIndexRoute
 }
 export interface FileRoutesByTo {
@@ -170,14 +198,18 @@ export interface FileRoutesByTo {
   '/first-steps': typeof AppFirstStepsRoute
   '/keys': typeof AppKeysRoute
   '/models': typeof AppModelsRoute
+  '/notifications': typeof AppNotificationsRoute
+  '/outbox': typeof AppOutboxRoute
   '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
   '/statements': typeof AppStatementsRoute
-  '/tenants': typeof AppTenantsRoute
   '/usage': typeof AppUsageRoute
+  '/webhooks': typeof AppWebhooksRoute
   '/': typeof AppIndexRoute
+  '/tenants/$id': typeof AppTenantsIdRoute
   '/users/$id': typeof AppUsersIdRoute
+  '/tenants': typeof AppTenantsIndexRoute
   '/users': typeof AppUsersIndexRoute
 }
 export interface FileRoutesById {
@@ -194,14 +226,18 @@ export interface FileRoutesById {
   '/_app/first-steps': typeof AppFirstStepsRoute
   '/_app/keys': typeof AppKeysRoute
   '/_app/models': typeof AppModelsRoute
+  '/_app/notifications': typeof AppNotificationsRoute
+  '/_app/outbox': typeof AppOutboxRoute
   '/_app/prices': typeof AppPricesRoute
   '/_app/products': typeof AppProductsRoute
   '/_app/provider-keys': typeof AppProviderKeysRoute
   '/_app/statements': typeof AppStatementsRoute
-  '/_app/tenants': typeof AppTenantsRoute
   '/_app/usage': typeof AppUsageRoute
+  '/_app/webhooks': typeof AppWebhooksRoute
   '/_app/': typeof AppIndexRoute
+  '/_app/tenants/$id': typeof AppTenantsIdRoute
   '/_app/users/$id': typeof AppUsersIdRoute
+  '/_app/tenants/': typeof AppTenantsIndexRoute
   '/_app/users/': typeof AppUsersIndexRoute
 }
 export interface FileRouteTypes {
@@ -219,13 +255,17 @@ export interface FileRouteTypes {
     | '/first-steps'
     | '/keys'
     | '/models'
+    | '/notifications'
+    | '/outbox'
     | '/prices'
     | '/products'
     | '/provider-keys'
     | '/statements'
-    | '/tenants'
     | '/usage'
+    | '/webhooks'
+    | '/tenants/$id'
     | '/users/$id'
+    | '/tenants/'
     | '/users/'
   fileRoutesByTo: FileRoutesByTo
   to:
@@ -240,14 +280,18 @@ export interface FileRouteTypes {
     | '/first-steps'
     | '/keys'
     | '/models'
+    | '/notifications'
+    | '/outbox'
     | '/prices'
     | '/products'
     | '/provider-keys'
     | '/statements'
-    | '/tenants'
     | '/usage'
+    | '/webhooks'
     | '/'
+    | '/tenants/$id'
     | '/users/$id'
+    | '/tenants'
     | '/users'
   id:
     | '__root__'
@@ -263,14 +307,18 @@ export interface FileRouteTypes {
     | '/_app/first-steps'
     | '/_app/keys'
     | '/_app/models'
+    | '/_app/notifications'
+    | '/_app/outbox'
     | '/_app/prices'
     | '/_app/products'
     | '/_app/provider-keys'
     | '/_app/statements'
-    | '/_app/tenants'
     | '/_app/usage'
+    | '/_app/webhooks'
     | '/_app/'
+    | '/_app/tenants/$id'
     | '/_app/users/$id'
+    | '/_app/tenants/'
     | '/_app/users/'
   fileRoutesById: FileRoutesById
 }
@@ -375,6 +423,20 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppModelsRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/notifications': {
+      id: '/_app/notifications'
+      path: '/notifications'
+      fullPath: '/notifications'
+      preLoaderRoute: typeof AppNotificationsRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/outbox': {
+      id: '/_app/outbox'
+      path: '/outbox'
+      fullPath: '/outbox'
+      preLoaderRoute: typeof AppOutboxRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/prices': {
       id: '/_app/prices'
       path: '/prices'
@@ -403,18 +465,32 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppStatementsRouteImport
       parentRoute: typeof AppRoute
     }
-    '/_app/tenants': {
-      id: '/_app/tenants'
-      path: '/tenants'
-      fullPath: '/tenants'
-      preLoaderRoute: typeof AppTenantsRouteImport
-      parentRoute: typeof AppRoute
-    }
     '/_app/usage': {
       id: '/_app/usage'
       path: '/usage'
       fullPath: '/usage'
       preLoaderRoute: typeof AppUsageRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/webhooks': {
+      id: '/_app/webhooks'
+      path: '/webhooks'
+      fullPath: '/webhooks'
+      preLoaderRoute: typeof AppWebhooksRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/tenants/': {
+      id: '/_app/tenants/'
+      path: '/tenants'
+      fullPath: '/tenants/'
+      preLoaderRoute: typeof AppTenantsIndexRouteImport
+      parentRoute: typeof AppRoute
+    }
+    '/_app/tenants/$id': {
+      id: '/_app/tenants/$id'
+      path: '/tenants/$id'
+      fullPath: '/tenants/$id'
+      preLoaderRoute: typeof AppTenantsIdRouteImport
       parentRoute: typeof AppRoute
     }
     '/_app/users/': {
@@ -442,14 +518,18 @@ interface AppRouteChildren {
   AppFirstStepsRoute: typeof AppFirstStepsRoute
   AppKeysRoute: typeof AppKeysRoute
   AppModelsRoute: typeof AppModelsRoute
+  AppNotificationsRoute: typeof AppNotificationsRoute
+  AppOutboxRoute: typeof AppOutboxRoute
   AppPricesRoute: typeof AppPricesRoute
   AppProductsRoute: typeof AppProductsRoute
   AppProviderKeysRoute: typeof AppProviderKeysRoute
   AppStatementsRoute: typeof AppStatementsRoute
-  AppTenantsRoute: typeof AppTenantsRoute
   AppUsageRoute: typeof AppUsageRoute
+  AppWebhooksRoute: typeof AppWebhooksRoute
   AppIndexRoute: typeof AppIndexRoute
+  AppTenantsIdRoute: typeof AppTenantsIdRoute
   AppUsersIdRoute: typeof AppUsersIdRoute
+  AppTenantsIndexRoute: typeof AppTenantsIndexRoute
   AppUsersIndexRoute: typeof AppUsersIndexRoute
 }
 
@@ -461,14 +541,18 @@ const AppRouteChildren: AppRouteChildren = {
   AppFirstStepsRoute: AppFirstStepsRoute,
   AppKeysRoute: AppKeysRoute,
   AppModelsRoute: AppModelsRoute,
+  AppNotificationsRoute: AppNotificationsRoute,
+  AppOutboxRoute: AppOutboxRoute,
   AppPricesRoute: AppPricesRoute,
   AppProductsRoute: AppProductsRoute,
   AppProviderKeysRoute: AppProviderKeysRoute,
   AppStatementsRoute: AppStatementsRoute,
-  AppTenantsRoute: AppTenantsRoute,
   AppUsageRoute: AppUsageRoute,
+  AppWebhooksRoute: AppWebhooksRoute,
   AppIndexRoute: AppIndexRoute,
+  AppTenantsIdRoute: AppTenantsIdRoute,
   AppUsersIdRoute: AppUsersIdRoute,
+  AppTenantsIndexRoute: AppTenantsIndexRoute,
   AppUsersIndexRoute: AppUsersIndexRoute,
 }
 

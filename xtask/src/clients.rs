@@ -107,6 +107,7 @@ impl Stack {
         command
             .env("CF_URL", self.server.url())
             .env("CF_PORT", self.server.address.port().to_string())
+            .env("CF_BINARY", workspace.server_binary())
             .env("CF_ADMIN_EMAIL", &demo.admin.email)
             .env("CF_ADMIN_PASSWORD", &demo.admin.password)
             .env("CF_USER_EMAIL", &demo.user.email)

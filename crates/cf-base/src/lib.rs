@@ -19,6 +19,6 @@ pub use money::{
     Currency, ExchangeRate, Margin, Money, Nanos, PicoUsd, PriceMicros, parse_decimal_nanos,
 };
 pub use random::Random;
-pub use secret::{HashKey, MasterKey, Sealed, Sealer, Secret, sha256_hex};
+pub use secret::{HashKey, MasterKey, Sealed, Sealer, Secret, hmac_sha256, sha256_hex};
 pub use time::{Clock, DateText, Timestamp};
 pub use usage::{Extra, ServiceTier, Usage};

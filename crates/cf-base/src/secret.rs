@@ -117,16 +117,7 @@ impl HashKey {
 
     /// HMAC-SHA256 over the parts one after the other.
     pub fn tag(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
-        let mut context = hmac::Context::with_key(&key);
-        for part in parts {
-            context.update(part);
-        }
-        context
-            .sign()
-            .as_ref()
-            .try_into()
-            .expect("HMAC-SHA256 gives 32 bytes")
+        hmac_sha256(&self.0, parts)
     }
 }
 
@@ -197,6 +188,21 @@ impl Sealer {
             .expect("a derived key has AES-256's length");
         aead::LessSafeKey::new(key)
     }
+}
+
+/// HMAC-SHA256 under a key that two parties share (webhooks), over the parts one
+/// after the other.
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let mut context = hmac::Context::with_key(&key);
+    for part in parts {
+        context.update(part);
+    }
+    context
+        .sign()
+        .as_ref()
+        .try_into()
+        .expect("HMAC-SHA256 gives 32 bytes")
 }
 
 /// SHA-256 as hexadecimal digits, for comparing contents.

@@ -160,9 +160,15 @@ impl std::error::Error for RecordError {
 impl From<DbError> for RecordError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Unavailable(_) => Self::new(
+            DbError::Unavailable(_) | DbError::Contended(_) => Self::new(
                 503,
                 "The database cannot be reached; nothing was done. Try again later.",
+            )
+            .because(error),
+            DbError::TooLong => Self::new(
+                400,
+                "This takes longer than one request may. Narrow the filter, sort by fewer fields, \
+                 expand less, or leave out the count with skipTotal=1.",
             )
             .because(error),
             // Where a unique index is known to stand behind a field, the writing

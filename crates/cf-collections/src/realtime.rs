@@ -3,10 +3,12 @@
 
 mod topic;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use cf_base::UserStatus;
+use cf_base::{Secret, UserStatus};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
@@ -32,6 +34,13 @@ pub struct ClientLimits {
     /// Messages waiting for one connection; past that it is closed, and the
     /// client connects again.
     pub queue: usize,
+    /// Connections of one address of which nobody has said whose they are. A
+    /// browser's is a guest's only for the moment until it subscribes, so that
+    /// even a large office that connects again after a restart stays below.
+    pub guests_per_address: usize,
+    /// How long a guest's connection may wait for its first subscription, which
+    /// the SDK sends at once.
+    pub guest_idle: Duration,
 }
 
 impl Default for ClientLimits {
@@ -40,6 +49,8 @@ impl Default for ClientLimits {
             clients: 10_000,
             subscriptions: 1_000,
             queue: 256,
+            guests_per_address: 50,
+            guest_idle: Duration::from_secs(30),
         }
     }
 }
@@ -76,6 +87,10 @@ struct Clients {
 
 struct State {
     principal: Principal,
+    /// What proved who it is, to be looked at again when accounts change.
+    token: Option<Secret>,
+    /// The client's network.
+    network: Ipv6Addr,
     topics: Vec<Arc<Topic>>,
     sender: mpsc::Sender<Frame>,
 }
@@ -94,9 +109,17 @@ impl Client {
     }
 
     /// The next message, `PB_CONNECT` first; `None` once the hub has let go of
-    /// the connection because it did not keep up.
+    /// the connection because it did not keep up, or because nobody has said
+    /// whose it is or what it wants to hear.
     pub async fn next(&mut self) -> Option<Frame> {
-        self.receiver.recv().await
+        loop {
+            let idle = self.hub.0.limits.guest_idle;
+            match tokio::time::timeout(idle, self.receiver.recv()).await {
+                Ok(frame) => return frame,
+                Err(_) if self.hub.wants_nothing(&self.id) => return None,
+                Err(_) => {}
+            }
+        }
     }
 }
 
@@ -146,8 +169,10 @@ impl Hub {
         }
     }
 
-    /// A new connection, of a guest until it subscribes as somebody.
-    pub fn connect(&self) -> Result<Client> {
+    /// A new connection from this address, of a guest until it subscribes as
+    /// somebody.
+    pub fn connect(&self, address: IpAddr) -> Result<Client> {
+        let network = network(address);
         let id = self.0.engine.0.random.token::<40>();
         let (sender, receiver) = mpsc::channel(self.0.limits.queue.max(1));
         let hello = Frame {
@@ -163,6 +188,17 @@ impl Hub {
                 "Too many realtime connections. Try again later.",
             ));
         }
+        let guests = clients
+            .by_id
+            .values()
+            .filter(|c| c.network == network && matches!(c.principal, Principal::Guest));
+        if guests.count() >= self.0.limits.guests_per_address {
+            return Err(RecordError::new(
+                429,
+                "Too many realtime connections from this address that nobody is signed in on. \
+                 Close some, or sign in.",
+            ));
+        }
         if !clients.listening {
             clients.listening = true;
             clients.events = Some(self.0.engine.events());
@@ -172,6 +208,8 @@ impl Hub {
             id.clone(),
             State {
                 principal: Principal::Guest,
+                token: None,
+                network,
                 topics: Vec::new(),
                 sender,
             },
@@ -184,8 +222,15 @@ impl Hub {
         })
     }
 
-    /// Replaces the subscriptions of a connection and says whose it is.
-    pub fn subscribe(&self, id: &str, principal: Principal, topics: &[String]) -> Result<()> {
+    /// Replaces the subscriptions of a connection and says whose it is; `token`
+    /// is what proved it.
+    pub fn subscribe(
+        &self,
+        id: &str,
+        principal: Principal,
+        token: Option<Secret>,
+        topics: &[String],
+    ) -> Result<()> {
         let topics: Vec<Arc<Topic>> = if topics.len() > self.0.limits.subscriptions {
             return Err(invalid_subscriptions());
         } else {
@@ -212,6 +257,7 @@ impl Hub {
             ));
         }
         client.principal = principal;
+        client.token = token;
         client.topics = topics;
         Ok(())
     }
@@ -234,6 +280,43 @@ impl Hub {
         });
     }
 
+    /// What proved who the signed-in connections are, each once.
+    pub fn tokens(&self) -> Vec<Secret> {
+        let clients = self.0.clients.lock();
+        let mut seen = HashSet::new();
+        clients
+            .by_id
+            .values()
+            .filter_map(|client| client.token.as_ref())
+            .filter(|token| seen.insert(token.expose()))
+            .cloned()
+            .collect()
+    }
+
+    /// Says who tokens stand for now: the connections that one has proved are
+    /// this principal's, or are closed if it is nobody's any longer.
+    pub fn recheck(&self, now: &[(Secret, Option<Principal>)]) {
+        let now: HashMap<&str, &Option<Principal>> =
+            now.iter().map(|(t, p)| (t.expose(), p)).collect();
+        self.0.clients.lock().by_id.retain(|_, client| {
+            let token = client.token.as_ref().map(Secret::expose);
+            match token.and_then(|token| now.get(token)) {
+                Some(None) => return false,
+                Some(Some(principal)) => client.principal = principal.clone(),
+                None => {}
+            }
+            true
+        });
+    }
+
+    fn wants_nothing(&self, id: &str) -> bool {
+        let clients = self.0.clients.lock();
+        clients
+            .by_id
+            .get(id)
+            .is_none_or(|c| matches!(c.principal, Principal::Guest) && c.topics.is_empty())
+    }
+
     /// Connections now.
     pub fn len(&self) -> usize {
         self.0.clients.lock().by_id.len()
@@ -247,6 +330,9 @@ impl Hub {
     fn replace(&self, new: impl Fn(&Principal) -> Option<Principal>) {
         for client in self.0.clients.lock().by_id.values_mut() {
             if let Some(principal) = new(&client.principal) {
+                if matches!(principal, Principal::Guest) {
+                    client.token = None;
+                }
                 client.principal = principal;
             }
         }
@@ -362,7 +448,7 @@ impl Hub {
             None => Cond::True,
             Some(expr) => filter::condition(&expr, collection, &root, &context, &mut statement)?,
         };
-        let mut reader = Reader::Db(engine.db());
+        let mut reader = Reader::Engine(engine);
         if !engine
             .holds(&mut reader, rule.and(wanted), statement)
             .await?
@@ -386,6 +472,15 @@ impl Hub {
         if client.sender.try_send(frame).is_err() {
             clients.by_id.remove(id);
         }
+    }
+}
+
+/// What counts as one address: of IPv6 the first 64 bits, as whoever has one
+/// address has the whole network.
+fn network(address: IpAddr) -> Ipv6Addr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)),
     }
 }
 

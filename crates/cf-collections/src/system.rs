@@ -4,6 +4,7 @@ mod api_keys;
 mod audit_logs;
 mod exchange_rates;
 mod ledger_entries;
+mod messages;
 mod models;
 mod notifications;
 mod oidc_clients;
@@ -14,6 +15,7 @@ mod superusers;
 mod tenants;
 mod usage_logs;
 mod users;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,8 +38,9 @@ impl Schema {
             users::collection(),
             superusers::collection(),
             api_keys::collection(),
-            provider_keys::collection(),
+            // Before the keys they run on: of a deleted tenant they go first.
             models::collection(),
+            provider_keys::collection(),
             usage_logs::collection(),
             ledger_entries::collection(),
             audit_logs::collection(),
@@ -45,6 +48,8 @@ impl Schema {
             oidc_clients::collection(),
             settings::collection(),
             exchange_rates::collection(),
+            webhooks::collection(),
+            messages::collection(),
         ]
         .into_iter()
         .map(Arc::new)
@@ -106,6 +111,8 @@ pub(crate) fn id_of(name: &str) -> &'static str {
         "oidc_clients" => "pbc_6477135840",
         "settings" => "pbc_3629087681",
         "exchange_rates" => "pbc_2162537816",
+        "webhooks" => "pbc_4820917365",
+        "messages" => "pbc_7391628054",
         _ => "",
     }
 }

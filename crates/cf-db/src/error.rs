@@ -1,7 +1,7 @@
 //! What can go wrong with a database, as far as callers can act on it.
 
 /// An error of the database.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum DbError {
     /// A unique index refused the row; holds the index's or columns' name.
     #[error("a row with this value exists already ({0})")]
@@ -14,6 +14,9 @@ pub enum DbError {
     /// may work.
     #[error("another transaction was in the way: {0}")]
     Contended(String),
+    /// A read took longer than it may.
+    #[error("the query took longer than it may")]
+    TooLong,
     /// A column does not hold what was expected.
     #[error("unexpected data: {0}")]
     Data(String),
@@ -31,6 +34,11 @@ impl From<DbError> for cf_base::Error {
             DbError::Unavailable(_) | DbError::Contended(_) => Self::new(
                 cf_base::Kind::Unavailable,
                 "The database cannot be reached; nothing was done. Try again later.",
+            )
+            .because(error),
+            DbError::TooLong => Self::new(
+                cf_base::Kind::Unavailable,
+                "The query takes too long; ask for less at a time.",
             )
             .because(error),
             other => Self::internal(other),

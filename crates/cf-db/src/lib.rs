@@ -13,6 +13,7 @@ mod value;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::{DbError, Result};
 pub use migrate::{Migration, MigrationState};
@@ -70,6 +71,20 @@ impl Db {
         match &self.0 {
             Backend::Sqlite(db) => db.query(sql, params).await,
             Backend::Postgres(db) => db.query(sql, params).await,
+        }
+    }
+
+    /// Reads what others have asked for in their own words: gives up after
+    /// `limit` ([`DbError::TooLong`]), and when the caller goes away.
+    pub async fn query_within(
+        &self,
+        limit: Duration,
+        sql: &str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        match &self.0 {
+            Backend::Sqlite(db) => db.query_within(limit, sql, params).await,
+            Backend::Postgres(db) => db.query_within(limit, sql, params).await,
         }
     }
 

@@ -40,9 +40,21 @@ const MIGRATIONS: &[Migration] = &[
         postgres: None,
     },
     Migration {
+        version: 4,
+        name: "messages",
+        sql: include_str!("../../../migrations/0004_messages.sql"),
+        postgres: None,
+    },
+    Migration {
         version: 5,
         name: "billing",
         sql: include_str!("../../../migrations/0005_billing.sql"),
+        postgres: None,
+    },
+    Migration {
+        version: 6,
+        name: "budgets",
+        sql: include_str!("../../../migrations/0006_budgets.sql"),
         postgres: None,
     },
     Migration {

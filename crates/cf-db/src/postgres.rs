@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use futures_util::future::try_join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{join_all, join3};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
@@ -63,6 +64,33 @@ impl Postgres {
         query(&connection, sql, &params).await
     }
 
+    /// The limit holds for this one statement: it is set in a transaction around
+    /// it, all of which goes out at once, so that a caller who goes away leaves
+    /// no limit and no transaction behind.
+    pub async fn query_within(
+        &self,
+        limit: Duration,
+        sql: &str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await.map_err(error)?;
+        let begin = format!(
+            "begin read only; set local statement_timeout = {}",
+            limit.as_millis().max(1)
+        );
+        let (begun, rows, ended) = join3(
+            connection.batch_execute(&begin),
+            rows(&connection, &statement, &params, within_limit),
+            connection.batch_execute("commit"),
+        )
+        .await;
+        begun.map_err(error)?;
+        let rows = rows?;
+        ended.map_err(error)?;
+        Ok(rows)
+    }
+
     pub async fn begin(&self, synced: bool) -> Result<PostgresTx> {
         let connection = self.connection().await?;
         let begin = if synced {
@@ -72,50 +100,82 @@ impl Postgres {
         };
         // Made first: whoever goes away while it begins must not leave an open
         // transaction in the pool.
-        let tx = PostgresTx(Some(connection));
+        let mut tx = PostgresTx {
+            connection: Some(connection),
+            busy: true,
+            failed: None,
+        };
         tx.connection().batch_execute(begin).await.map_err(|e| {
             DbError::Unavailable(format!("a transaction could not begin: {}", describe(&e)))
         })?;
+        tx.busy = false;
         Ok(tx)
     }
 }
 
-/// An open transaction. `None` only once it has ended.
-pub struct PostgresTx(Option<Object>);
+/// An open transaction.
+pub struct PostgresTx {
+    /// `None` only once it has ended.
+    connection: Option<Object>,
+    /// Whether a statement is under way: true at the drop if it was given up.
+    busy: bool,
+    /// The first error. The server refuses everything after it, with a sentence
+    /// that says nothing of what was wrong.
+    failed: Option<DbError>,
+}
 
 impl PostgresTx {
     fn connection(&self) -> &Object {
-        self.0
+        self.connection
             .as_ref()
             .expect("a transaction is used only until it ends")
     }
 
+    fn start(&mut self) -> Result<()> {
+        match &self.failed {
+            Some(first) => Err(first.clone()),
+            None => {
+                self.busy = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn done<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.busy = false;
+        if let Err(error) = &result {
+            self.failed = Some(error.clone());
+        }
+        result
+    }
+
     pub async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
-        query(self.connection(), sql, params).await
+        self.start()?;
+        let result = query(self.connection(), sql, params).await;
+        self.done(result)
     }
 
     pub async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        let connection = self.connection();
-        let statement = connection.prepare_cached(sql).await.map_err(error)?;
-        connection
-            .execute_raw(&statement, params)
-            .await
-            .map_err(error)
+        self.start()?;
+        let result = execute(self.connection(), sql, params).await;
+        self.done(result)
     }
 
     pub async fn execute_many(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>> {
-        let connection = self.connection();
-        let statement = connection.prepare_cached(sql).await.map_err(error)?;
-        try_join_all(
-            rows.iter()
-                .map(|row| connection.execute_raw(&statement, row)),
-        )
-        .await
-        .map_err(error)
+        self.start()?;
+        let result = execute_many(self.connection(), sql, rows).await;
+        self.done(result)
     }
 
     pub async fn commit(mut self) -> Result<()> {
-        let connection = self.0.take().expect("a transaction is committed once");
+        // The server would roll back and call it a success.
+        if let Some(first) = self.failed.take() {
+            return Err(first);
+        }
+        let connection = self
+            .connection
+            .take()
+            .expect("a transaction is committed once");
         match connection.batch_execute("commit").await {
             Ok(()) => Ok(()),
             Err(e) => {
@@ -129,23 +189,80 @@ impl PostgresTx {
 
 impl Drop for PostgresTx {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            // Rolled back by the server when the connection closes: a drop
-            // cannot wait for an answer, and must not hand on an open transaction.
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if self.busy {
+            // Nobody knows for how long the statement that was given up still
+            // waits for a lock: the server rolls back as the connection closes,
+            // and whoever comes next gets another.
             drop(Object::take(connection));
+        } else {
+            // Sent at the first look, and done before whatever comes next on this
+            // connection, which goes back to the pool: a drop cannot wait for the
+            // answer, and need not.
+            let _ = connection.batch_execute("rollback").now_or_never();
         }
+    }
+}
+
+async fn execute(connection: &Object, sql: &str, params: &[Value]) -> Result<u64> {
+    let statement = connection.prepare_cached(sql).await.map_err(error)?;
+    connection
+        .execute_raw(&statement, params)
+        .await
+        .map_err(error)
+}
+
+async fn execute_many(connection: &Object, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>> {
+    let statement = connection.prepare_cached(sql).await.map_err(error)?;
+    let results = join_all(
+        rows.iter()
+            .map(|row| connection.execute_raw(&statement, row)),
+    )
+    .await;
+    // All of them are looked at: those behind the one that failed fail too, as
+    // the transaction is then broken, and may be heard of first.
+    let is_first =
+        |e: &tokio_postgres::Error| e.code() != Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
+    let mut failed = None;
+    let mut changed = Vec::with_capacity(results.len());
+    for result in results {
+        match result {
+            Ok(rows) => changed.push(rows),
+            Err(e) if failed.is_none() || is_first(&e) => {
+                failed = failed.filter(is_first).or(Some(e))
+            }
+            Err(_) => {}
+        }
+    }
+    match failed {
+        None => Ok(changed),
+        Some(e) => Err(error(e)),
     }
 }
 
 async fn query(connection: &Object, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
     let statement = connection.prepare_cached(sql).await.map_err(error)?;
+    rows(connection, &statement, params, error).await
+}
+
+async fn rows(
+    connection: &Object,
+    statement: &tokio_postgres::Statement,
+    params: &[Value],
+    error_of: fn(tokio_postgres::Error) -> DbError,
+) -> Result<Vec<Row>> {
     let columns: Arc<[String]> = statement
         .columns()
         .iter()
         .map(|c| c.name().to_owned())
         .collect();
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| p as _).collect();
-    let rows = connection.query(&statement, &params).await.map_err(error)?;
+    let rows = connection
+        .query(statement, &params)
+        .await
+        .map_err(error_of)?;
     rows.iter()
         .map(|row| {
             let values = (0..columns.len())
@@ -227,6 +344,15 @@ fn tls() -> Result<tokio_postgres_rustls::MakeRustlsConnect> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(tokio_postgres_rustls::MakeRustlsConnect::new(config))
+}
+
+/// The error of a statement that has a limit of ours.
+fn within_limit(e: tokio_postgres::Error) -> DbError {
+    if e.code() == Some(&SqlState::QUERY_CANCELED) {
+        DbError::TooLong
+    } else {
+        error(e)
+    }
 }
 
 fn error(error: tokio_postgres::Error) -> DbError {

@@ -12,6 +12,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ use crate::{DbError, Result, Row, Value};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reading connections; reads past that wait for one.
 const READERS: usize = 8;
+/// How many of SQLite's instructions pass between two looks at whether a read is
+/// to stop: some tens of microseconds.
+const STOP_AFTER: i32 = 1_000;
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 256;
 
@@ -61,6 +65,16 @@ impl Log {
     }
 }
 
+/// Tells a running read to stop once nobody waits for it.
+#[derive(Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Sqlite {
     pub async fn open(path: &Path) -> Result<Self> {
         let path = path.to_owned();
@@ -85,21 +99,58 @@ impl Sqlite {
     }
 
     pub async fn query(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>> {
+        let sql = sql.to_owned();
+        self.read(move |connection| query(connection, &sql, &params))
+            .await
+    }
+
+    pub async fn query_within(
+        &self,
+        limit: Duration,
+        sql: &str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        let (sql, stop) = (sql.to_owned(), StopOnDrop::default());
+        let asked_to = Arc::clone(&stop.0);
+        let rows = self.read(move |connection| {
+            let stop = move || asked_to.load(Ordering::Relaxed);
+            connection
+                .progress_handler(STOP_AFTER, Some(stop))
+                .map_err(error)?;
+            let rows = query(connection, &sql, &params);
+            connection
+                .progress_handler(0, None::<fn() -> bool>)
+                .map_err(error)?;
+            rows
+        });
+        // Either way the flag is set on leaving: the statement does not go on
+        // for nobody.
+        let rows = tokio::time::timeout(limit, rows)
+            .await
+            .unwrap_or(Err(DbError::TooLong));
+        drop(stop);
+        rows
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let permit = Arc::clone(&self.reading)
             .acquire_owned()
             .await
             .map_err(|_| DbError::Unavailable("the database is closed".into()))?;
-        let (readers, path, sql) = (Arc::clone(&self.readers), self.path.clone(), sql.to_owned());
+        let (readers, path) = (Arc::clone(&self.readers), self.path.clone());
         blocking(move || {
             let _permit = permit;
             let idle = readers.lock().pop();
-            let connection = match idle {
+            let mut connection = match idle {
                 Some(connection) => connection,
                 None => connect(&path, true)?,
             };
-            let rows = query(&connection, &sql, &params);
+            let result = work(&mut connection);
             readers.lock().push(connection);
-            rows
+            result
         })
         .await
     }

@@ -18,10 +18,12 @@ pub struct Limiter {
     counters: Arc<Mutex<HashMap<Id, Counter>>>,
 }
 
-/// A bucket that fills evenly: `tokens` in thousandths of a request.
+/// A bucket that fills evenly. A request is [`MINUTE`] units and a millisecond
+/// brings as many as requests are allowed a minute: whole numbers, so that
+/// nothing is lost however often somebody calls.
 #[derive(Clone, Copy)]
 struct Counter {
-    tokens: i64,
+    units: i64,
     refilled_at: i64,
     running: u32,
 }
@@ -51,9 +53,10 @@ impl Limiter {
         if counters.len() >= CALLERS {
             counters.retain(|_, c| c.running > 0 || now - c.refilled_at < MINUTE);
         }
-        let full = i64::from(limits.requests_per_minute) * 1000;
+        let per_ms = i64::from(limits.requests_per_minute);
+        let full = per_ms * MINUTE;
         let counter = counters.entry(user).or_insert(Counter {
-            tokens: full,
+            units: full,
             refilled_at: now,
             running: 0,
         });
@@ -69,12 +72,11 @@ impl Limiter {
         }
         let mut requests = None;
         if full > 0 {
-            let gained = (now - counter.refilled_at).max(0).saturating_mul(full) / MINUTE;
-            counter.tokens = counter.tokens.saturating_add(gained).min(full);
+            let gained = (now - counter.refilled_at).max(0).saturating_mul(per_ms);
+            counter.units = counter.units.saturating_add(gained).min(full);
             counter.refilled_at = now;
-            if counter.tokens < 1000 {
-                let missing = 1000 - counter.tokens;
-                let wait = (missing * MINUTE).div_euclid(full) + 1;
+            if counter.units < MINUTE {
+                let wait = (MINUTE - counter.units).div_euclid(per_ms) + 1;
                 return Err(limited(
                     Duration::from_millis(u64::try_from(wait).unwrap_or(1000)),
                     format!(
@@ -83,8 +85,8 @@ impl Limiter {
                     ),
                 ));
             }
-            counter.tokens -= 1000;
-            let left = u32::try_from(counter.tokens / 1000).unwrap_or(0);
+            counter.units -= MINUTE;
+            let left = u32::try_from(counter.units / MINUTE).unwrap_or(0);
             requests = Some((limits.requests_per_minute, left));
         }
         counter.running += 1;
@@ -107,4 +109,47 @@ impl Drop for Admission {
 
 fn limited(retry_after: Duration, message: String) -> Error {
     Error::new(Kind::RateLimited { retry_after }, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use cf_base::{Currency, Limits, ProductId, Random, Role, TenantId, Timestamp, UserId};
+
+    use super::*;
+
+    #[test]
+    fn calls_every_ten_milliseconds_get_what_the_limit_says() {
+        for allowed in [1, 7, 600, 4_999] {
+            let clock = Clock::mock(Timestamp::from_millis(0));
+            let limiter = Limiter::new(clock.clone());
+            let caller = caller(allowed);
+            // What was saved up is spent first.
+            while limiter.admit(&caller).is_ok() {}
+            let mut admitted = 0;
+            for _ in 0..5 * MINUTE / 10 {
+                clock.advance(Duration::from_millis(10));
+                admitted += u32::from(limiter.admit(&caller).is_ok());
+            }
+            assert_eq!(admitted, 5 * allowed, "{allowed} a minute");
+        }
+    }
+
+    fn caller(requests_per_minute: u32) -> Caller {
+        let random = Random::system();
+        Caller {
+            user_id: UserId(Id::new(&random)),
+            tenant_id: TenantId(Id::new(&random)),
+            key_id: None,
+            role: Role::User,
+            product_id: Some(ProductId(Id::new(&random))),
+            product_models: Vec::new(),
+            key_models: Vec::new(),
+            limits: Limits {
+                requests_per_minute,
+                ..Limits::default()
+            },
+            currency: Currency::EUR,
+            tenant_currency: Currency::EUR,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use cf_base::{Clock, HashKey, MasterKey, Random, Result, Secret};
+use cf_base::{Clock, Error, HashKey, Kind, MasterKey, Random, Result, Secret};
 use cf_db::{Db, DbError, Tx};
 
 use crate::accounts::{self, By};
@@ -124,13 +124,34 @@ impl Identity {
         self.0.passwords.hash(password).await
     }
 
-    /// Whether `password` is the account's. Not throttled: for somebody who is
-    /// signed in already and proves it again.
-    pub async fn password_matches(&self, account: &Account, password: &Secret) -> Result<bool> {
-        self.0
+    /// Whether `password` is the account's, for somebody who is signed in
+    /// already and proves it again. Guesses are slowed down as at a sign-in:
+    /// a stolen session must not find the password out.
+    pub async fn prove_password(&self, account: &Account, password: &Secret) -> Result<bool> {
+        let now = self.0.clock.now();
+        let proof = self
+            .0
+            .throttle
+            .begin_proof(account.id.as_str(), now)
+            .map_err(|retry_after| {
+                Error::new(
+                    Kind::RateLimited { retry_after },
+                    "Too many wrong passwords. Wait a moment and try again.",
+                )
+            })?;
+        let right = self
+            .0
             .passwords
             .verify(&account.password_hash, password)
-            .await
+            .await;
+        match right {
+            Ok(true) => proof.succeed(),
+            Ok(false) => {
+                tracing::info!(account = %account.id, reason = "wrong password", "a password was not proven");
+            }
+            Err(_) => proof.undo(),
+        }
+        right
     }
 
     /// A new `token_key` for a record: to be set whenever password or e-mail

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cf_base::{Error, Kind, Result, Secret};
+use cf_base::{Error, Id, Kind, Result, Secret};
 
 use crate::accounts::{self, By};
 use crate::{Account, AuthCollection, Identity, Refusal};
@@ -46,9 +46,17 @@ impl From<SignInError> for Error {
     }
 }
 
+/// What was found out about name and password.
+enum Checked {
+    Right(Box<Account>),
+    Wrong(Id),
+    Unknown,
+}
+
 impl Identity {
     /// Signs in with e-mail address and password. `address` is the client's,
-    /// as far as proxies are trusted.
+    /// as far as proxies are trusted. Failures are logged, by the account's id:
+    /// what was typed may be a password in the wrong field.
     pub async fn sign_in(
         &self,
         collection: AuthCollection,
@@ -60,7 +68,10 @@ impl Identity {
             .0
             .throttle
             .begin(identity, address, self.0.clock.now())
-            .map_err(|retry_after| SignInError::Throttled { retry_after })?;
+            .map_err(|retry_after| {
+                tracing::info!(%address, reason = "too many failures", "a sign-in failed");
+                SignInError::Throttled { retry_after }
+            })?;
         match self
             .check_credentials(collection, identity.trim(), password)
             .await
@@ -69,11 +80,22 @@ impl Identity {
                 attempt.undo();
                 Err(SignInError::Failed(error))
             }
-            Ok(None) => Err(SignInError::WrongCredentials),
-            Ok(Some(account)) => {
+            Ok(Checked::Unknown) => {
+                tracing::info!(%address, reason = "no such account", "a sign-in failed");
+                Err(SignInError::WrongCredentials)
+            }
+            Ok(Checked::Wrong(account)) => {
+                tracing::info!(%account, %address, reason = "wrong password", "a sign-in failed");
+                Err(SignInError::WrongCredentials)
+            }
+            Ok(Checked::Right(account)) => {
                 attempt.succeed(self.0.clock.now());
-                account.access().map_err(SignInError::NotAllowed)?;
-                Ok(account)
+                account.access().map_err(|refusal| {
+                    let id = account.id;
+                    tracing::info!(account = %id, %address, reason = ?refusal, "a sign-in failed");
+                    SignInError::NotAllowed(refusal)
+                })?;
+                Ok(*account)
             }
         }
     }
@@ -83,20 +105,24 @@ impl Identity {
         collection: AuthCollection,
         identity: &str,
         password: &Secret,
-    ) -> Result<Option<Account>> {
+    ) -> Result<Checked> {
         let passwords = &self.0.passwords;
         if identity.len() > MAX_IDENTITY || password.expose().len() > MAX_PASSWORD {
             passwords.verify_nothing(&Secret::new("")).await?;
-            return Ok(None);
+            return Ok(Checked::Unknown);
         }
         let loaded = accounts::load(&self.0.db, collection, By::Email(identity)).await?;
         let Some(loaded) = loaded else {
             passwords.verify_nothing(password).await?;
-            return Ok(None);
+            return Ok(Checked::Unknown);
         };
         let matches = passwords
             .verify(&loaded.account.password_hash, password)
             .await?;
-        Ok(matches.then_some(loaded.account))
+        Ok(if matches {
+            Checked::Right(Box::new(loaded.account))
+        } else {
+            Checked::Wrong(loaded.account.id)
+        })
     }
 }

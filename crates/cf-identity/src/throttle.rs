@@ -3,7 +3,9 @@
 //! Failures are counted by account and address together, by address alone and
 //! by account alone. The last is what a crowd of addresses guessing at one
 //! account meets; it is mild, and does not hold for the address from which the
-//! account's owner last came. In memory of one process, and bounded.
+//! account's owner last came. Whoever is signed in and must prove the password
+//! again is counted by account, apart from those. In memory of one process, and
+//! bounded.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -121,6 +123,8 @@ struct State {
     pairs: Counters,
     addresses: Counters,
     accounts: Counters,
+    /// Passwords asked for once more, of accounts that are signed in.
+    proofs: Counters,
     /// Address from which each account's owner last came in.
     owners: Cache<Key, Key>,
 }
@@ -142,6 +146,26 @@ pub(crate) struct Attempt<'t> {
     for_account: bool,
 }
 
+/// As [`Attempt`], of somebody who is signed in.
+pub(crate) struct Proof<'t> {
+    throttle: &'t Throttle,
+    account: Key,
+}
+
+impl Proof<'_> {
+    /// The right password: slips before it are forgiven.
+    pub fn succeed(self) {
+        let mut state = self.throttle.state.lock();
+        state.proofs.cache.remove(&self.account);
+    }
+
+    /// Nothing was found out about the password.
+    pub fn undo(self) {
+        let mut state = self.throttle.state.lock();
+        state.proofs.take_back(&self.account, 1);
+    }
+}
+
 impl Throttle {
     pub fn new(hash: HashKey) -> Self {
         Self {
@@ -150,6 +174,7 @@ impl Throttle {
                 pairs: Counters::new(PAIR),
                 addresses: Counters::new(ADDRESS),
                 accounts: Counters::new(ACCOUNT),
+                proofs: Counters::new(PAIR),
                 owners: Cache::new(KEPT),
             }),
         }
@@ -193,6 +218,22 @@ impl Throttle {
             address,
             pair,
             for_account: !is_owner,
+        })
+    }
+
+    /// Counts an attempt of somebody who is signed in to prove the account's
+    /// password, before it is made; or says how long to wait.
+    pub fn begin_proof(&self, account: &str, now: Timestamp) -> Result<Proof<'_>, Duration> {
+        let account = self.key(&[b"proof", account.as_bytes()]);
+        let mut state = self.state.lock();
+        let wait = state.proofs.wait(&account, now);
+        if wait > 0 {
+            return Err(Duration::from_millis(wait.unsigned_abs()));
+        }
+        state.proofs.add(account, now);
+        Ok(Proof {
+            throttle: self,
+            account,
         })
     }
 

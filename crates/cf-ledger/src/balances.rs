@@ -4,16 +4,20 @@
 use std::collections::{BTreeSet, HashMap};
 
 use cf_base::{ExchangeRate, Kind, Nanos, PicoUsd, Random};
-use cf_db::{DbError, Tx, Value};
+use cf_db::{DbError, Row, Tx, Value};
 
 use crate::Booked;
-use crate::account::AccountKind;
+use crate::account::{AccountKind, MAIN, in_order};
 use crate::hold::Receipt;
+use crate::period::Period;
 use crate::rows::{Ended, Rows};
 use crate::writer::{Close, Closed, Granted, Op, Reserve};
 
-#[derive(Clone, Copy)]
+/// One window of an account's owner.
+#[derive(Clone)]
 struct Balance {
+    window: String,
+    period: Period,
     limit: Option<Nanos>,
     posted: Nanos,
     pending: Nanos,
@@ -39,8 +43,18 @@ impl Balance {
     }
 }
 
-/// The accounts a batch touches.
-pub(crate) struct Accounts(HashMap<String, Balance>);
+/// The accounts a batch touches: every window of every owner.
+pub(crate) struct Accounts(HashMap<String, Vec<Balance>>);
+
+/// What is left of the tightest window.
+fn left(windows: Option<&Vec<Balance>>) -> Nanos {
+    windows
+        .into_iter()
+        .flatten()
+        .map(Balance::left)
+        .min()
+        .unwrap_or(Nanos(i64::MAX))
+}
 
 impl Accounts {
     pub(crate) async fn load(tx: &mut Tx, batch: &[Op]) -> Result<Self, DbError> {
@@ -64,9 +78,8 @@ impl Accounts {
                 Op::Flush(_) => {}
             }
         }
-        let mut accounts = HashMap::with_capacity(owners.len());
         if owners.is_empty() {
-            return Ok(Self(accounts));
+            return Ok(Self(HashMap::new()));
         }
         // As many places as the next power of two, so that few statements are prepared.
         let places = owners.len().next_power_of_two();
@@ -77,28 +90,40 @@ impl Accounts {
             .map(|n| format!("${n}"))
             .collect::<Vec<_>>()
             .join(", ");
-        let rows = tx
-            .query(
-                &format!(
-                    "select owner_id, limit_nanos, posted_nanos, pending_nanos \
-                     from ledger_accounts where owner_id in ({list}) order by owner_id{}",
-                    tx.for_update()
-                ),
-                params,
-            )
-            .await?;
-        for row in rows {
-            accounts.insert(
-                row.at(0)?,
-                Balance {
-                    limit: row.at(1)?,
-                    posted: row.at(2)?,
-                    pending: row.at(3)?,
-                    changed: false,
-                },
-            );
+        let sql = format!(
+            "select owner_id, window_name, limit_nanos, posted_nanos, pending_nanos, period, \
+             period_days, windows from ledger_accounts where owner_id in ({list}){}",
+            in_order(tx)
+        );
+        let (accounts, complete) = Self::read(tx.query(&sql, params.clone()).await?)?;
+        if complete {
+            return Ok(accounts);
         }
-        Ok(Self(accounts))
+        // PostgreSQL: a window was opened while its owner's lock was waited for.
+        // Now that the lock is held, it is seen.
+        Ok(Self::read(tx.query(&sql, params).await?)?.0)
+    }
+
+    /// What was found, and whether it is every window that the owners have.
+    fn read(rows: Vec<Row>) -> Result<(Self, bool), DbError> {
+        let mut accounts: HashMap<String, Vec<Balance>> = HashMap::with_capacity(rows.len());
+        let mut expected = 0;
+        let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        for row in rows {
+            let window: String = row.at(1)?;
+            if window == MAIN {
+                expected += row.at::<i64>(7)?;
+            }
+            accounts.entry(row.at(0)?).or_default().push(Balance {
+                window,
+                period: Period::parse(&row.at::<String>(5)?, row.at(6)?).unwrap_or(Period::Total),
+                limit: row.at(2)?,
+                posted: row.at(3)?,
+                pending: row.at(4)?,
+                changed: false,
+            });
+        }
+        Ok((Self(accounts), expected == found))
     }
 
     pub(crate) fn reserve(
@@ -115,7 +140,7 @@ impl Accounts {
                 "Budget exceeded: no budget has been given to this user. Ask an administrator for one.",
             ));
         }
-        // The tightest of key, user and tenant decides.
+        // The tightest window of key, user and tenant decides.
         let mut granted = reserve.worst;
         let mut tightest = None;
         for (kind, owner, rate) in [
@@ -123,16 +148,15 @@ impl Accounts {
             (AccountKind::User, &user, reserve.rate),
             (AccountKind::Tenant, &tenant, reserve.tenant_rate),
         ] {
-            let Some(balance) = self.0.get(owner.as_str()) else {
-                continue;
-            };
-            let left = balance.left();
-            if granted.convert(rate) > left {
-                granted = affordable(left, rate);
-                tightest = Some((kind, *balance));
+            for window in self.0.get(owner.as_str()).into_iter().flatten() {
+                let left = window.left();
+                if granted.convert(rate) > left {
+                    granted = affordable(left, rate);
+                    tightest = Some((kind, window));
+                }
             }
         }
-        if let Some((kind, balance)) = tightest
+        if let Some((kind, window)) = tightest
             && (granted < reserve.least || granted.0 <= 0)
         {
             let currency = match kind {
@@ -148,14 +172,10 @@ impl Accounts {
                 format!(
                     "Budget exceeded: the {} has {} of {} {currency} left ({} {currency} are reserved by \
                      running calls), this call needs at least {} {currency}.",
-                    match kind {
-                        AccountKind::Key => "API key's budget",
-                        AccountKind::User => "user's budget",
-                        AccountKind::Tenant => "tenant's budget",
-                    },
-                    Nanos(balance.left().0.max(0)),
-                    balance.limit.unwrap_or_default(),
-                    balance.pending,
+                    budget_of(kind, &window.window, window.period),
+                    Nanos(window.left().0.max(0)),
+                    window.limit.unwrap_or_default(),
+                    window.pending,
                     reserve.least.convert(rate),
                 ),
             ));
@@ -181,7 +201,7 @@ impl Accounts {
             reserve.expires_at.into(),
         ]);
         Ok(Granted {
-            remaining: self.0.get(&user).map_or(Nanos(i64::MAX), Balance::left),
+            remaining: left(self.0.get(&user)),
             granted,
             row,
         })
@@ -199,7 +219,7 @@ impl Accounts {
         let receipt = |accounts: &Self| Receipt {
             cost: usage.cost.nanos,
             currency: usage.cost.currency,
-            remaining: accounts.0.get(&user).map_or(Nanos(i64::MAX), Balance::left),
+            remaining: left(accounts.0.get(&user)),
         };
         // What was reserved goes back to whom it was reserved for.
         if let Some(hold) = &close.hold {
@@ -241,26 +261,48 @@ impl Accounts {
     }
 
     fn add(&mut self, owner: &str, posted: Nanos, pending: Nanos) {
-        if let Some(balance) = self.0.get_mut(owner) {
-            balance.add(posted, pending);
+        for window in self.0.get_mut(owner).into_iter().flatten() {
+            window.add(posted, pending);
         }
     }
 
     pub(crate) async fn write(self, tx: &mut Tx) -> Result<(), DbError> {
-        let rows: Vec<Vec<Value>> = self
-            .0
-            .into_iter()
-            .filter(|(_, balance)| balance.changed)
-            .map(|(owner, b)| vec![b.posted.into(), b.pending.into(), owner.into()])
-            .collect();
+        let mut rows: Vec<Vec<Value>> = Vec::with_capacity(self.0.len());
+        for (owner, windows) in self.0 {
+            for b in windows.into_iter().filter(|b| b.changed) {
+                rows.push(vec![
+                    b.posted.into(),
+                    b.pending.into(),
+                    (&owner).into(),
+                    b.window.into(),
+                ]);
+            }
+        }
         if !rows.is_empty() {
             tx.execute_many(
-                "update ledger_accounts set posted_nanos = $1, pending_nanos = $2 where owner_id = $3",
+                "update ledger_accounts set posted_nanos = $1, pending_nanos = $2 \
+                 where owner_id = $3 and window_name = $4",
                 rows,
             )
             .await?;
         }
         Ok(())
+    }
+}
+
+/// How a refusal calls a budget: "user's daily budget".
+pub(crate) fn budget_of(kind: AccountKind, window: &str, period: Period) -> String {
+    let whose = match kind {
+        AccountKind::Key => "API key's",
+        AccountKind::User => "user's",
+        AccountKind::Tenant => "tenant's",
+    };
+    match period {
+        Period::Day => format!("{whose} daily budget"),
+        Period::Week => format!("{whose} weekly budget"),
+        Period::Month => format!("{whose} monthly budget"),
+        Period::Total | Period::Days(_) if window == MAIN => format!("{whose} budget"),
+        Period::Total | Period::Days(_) => format!("{whose} budget \"{window}\""),
     }
 }
 

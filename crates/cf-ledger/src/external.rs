@@ -11,7 +11,7 @@ use cf_base::{
 use crate::hold::{self, HoldRow, UsageRow};
 use crate::prices::PriceVersion;
 use crate::writer;
-use crate::{CallStatus, HoldRequest, Ledger, account};
+use crate::{Account, CallStatus, HoldRequest, Ledger, windows};
 
 /// What a budget check found.
 #[derive(Clone, Debug)]
@@ -76,47 +76,44 @@ pub enum Reservation {
 
 impl Ledger {
     /// Whether `estimate` (in the user's currency) may be spent: it must be
-    /// less than or equal to what user and tenant have left, running calls taken off.
+    /// less than or equal to what every budget of user, key and tenant has left,
+    /// running calls taken off.
     pub async fn check(&self, caller: &Caller, estimate: Nanos) -> cf_base::Result<Check> {
-        let Some(user) = account(self.db(), caller.user_id.0).await? else {
+        let budgets = windows(self.db(), caller.user_id.0).await?;
+        let Some(user) = budgets.first() else {
             return Err(no_account());
         };
-        let tenant = account(self.db(), caller.tenant_id.0).await?;
-        let total = user.limit.unwrap_or(Nanos(i64::MAX));
-        let left = total - user.posted - user.pending;
         let key = match caller.key_id {
-            Some(key) => account(self.db(), key.0).await?,
-            None => None,
+            Some(key) => windows(self.db(), key.0).await?,
+            None => Vec::new(),
         };
-        let key_left = key.and_then(|k| {
-            Some(
-                k.limit?
-                    .saturating_add(-k.posted)
-                    .saturating_add(-k.pending),
-            )
-        });
-        let mut refused_by = "";
+        let tenant = windows(self.db(), caller.tenant_id.0).await?;
+        let tenants_estimate = if tenant.iter().any(|budget| budget.limit.is_some()) {
+            self.between(estimate, caller.currency, caller.tenant_currency)?
+        } else {
+            Nanos::ZERO
+        };
         // Nothing left refuses even what costs nothing: the budget is used up.
-        if estimate > left || left <= Nanos::ZERO {
-            refused_by = "user";
-        } else if key_left.is_some_and(|left| estimate > left || left <= Nanos::ZERO) {
-            refused_by = "key";
-        } else if let Some(tenant) = tenant
-            && let Some(limit) = tenant.limit
-        {
-            let left = limit - tenant.posted - tenant.pending;
-            let estimate = self.between(estimate, caller.currency, caller.tenant_currency)?;
-            if estimate > left || left <= Nanos::ZERO {
-                refused_by = "tenant";
-            }
-        }
+        let refuses = |budgets: &[Account], estimate: Nanos| {
+            let left = budgets.iter().map(Account::left).min();
+            left.is_some_and(|left| estimate > left || left <= Nanos::ZERO)
+        };
+        let refused_by = if refuses(&budgets, estimate) {
+            "user"
+        } else if refuses(&key, estimate) {
+            "key"
+        } else if refuses(&tenant, tenants_estimate) {
+            "tenant"
+        } else {
+            ""
+        };
         Ok(Check {
             allowed: refused_by.is_empty(),
             currency: caller.currency,
-            total,
+            total: user.base().unwrap_or(Nanos(i64::MAX)),
             used: user.posted,
             remaining: user.remaining(),
-            reset_date: user.reset_date,
+            reset_date: user.reset_date.clone(),
             refused_by,
         })
     }

@@ -224,7 +224,7 @@ impl Hold {
 
     /// Leaves the reservation open beyond this process: for the Billing API,
     /// whose clients settle with a later request.
-    pub(crate) fn leave_open(mut self) -> RequestId {
+    pub fn leave_open(mut self) -> RequestId {
         self.permit = None;
         self.row.hold_id.clone()
     }

@@ -9,16 +9,22 @@
 mod account;
 mod balances;
 mod external;
+mod forecast;
 mod hold;
+mod increases;
+mod notices;
+mod period;
 mod prices;
 mod pruning;
 mod rates;
+mod resets;
 mod rollups;
 mod rows;
 mod statements;
 mod totals;
 mod usage;
 mod verify;
+mod windows;
 mod writer;
 mod zone;
 
@@ -31,11 +37,15 @@ use cf_db::Db;
 use tokio::sync::{broadcast, mpsc};
 
 pub use account::{
-    Account, AccountKind, NewAccount, account, open_account, reset_budget, reset_due_budgets,
-    set_limit, set_reset_date, top_up,
+    Account, AccountKind, By, MAIN, NewAccount, account, open_account, set_limit, set_reset_date,
+    top_up, windows,
 };
 pub use external::{Check, ExternalUsage, Logged, Reservation};
+pub use forecast::{Forecast, forecast, percent_used};
 pub use hold::{CallRecord, CallStatus, Hold, Receipt, Settled};
+pub use increases::{Increase, end_increase, increase, increases};
+pub use notices::{Budget, OWNERS, budgets_of, give_notice, spent_budgets, unsettled};
+pub use period::{MAX_PERIOD_DAYS, Period, is_time_zone};
 pub use prices::{
     Changed, Charge, Edition, FieldChange, Found, Import, ModelName, OwnPrices, PriceList,
     PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
@@ -43,10 +53,12 @@ pub use prices::{
 };
 pub use pruning::{LEAST_RETENTION_DAYS, PruneOwner, prune_old_usage, prune_usage};
 pub use rates::{Rate, RateState, Rates, rates_in_use};
+pub use resets::{ClosedPeriod, MAX_PERIODS, closed_periods, reset_budget, reset_due_budgets};
 pub use statements::{FeeLine, STATEMENT_LINES, Statement, UsageLine, statement_counts};
 pub use totals::Totals;
 pub use usage::{SUMMARY_ROWS, SummaryBy, SummaryFilter, SummaryRow};
 pub use verify::Difference;
+pub use windows::{MAX_WINDOWS, WindowSpec, check_windows, set_time_zone, set_windows};
 pub use zone::Zone;
 
 use hold::HoldRow;

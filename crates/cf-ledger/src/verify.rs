@@ -39,39 +39,70 @@ impl Ledger {
     }
 }
 
-/// Balances against the sums of the entries.
+/// Balances against the sums of the entries: a window's own, and those of all
+/// calls. A window that was opened later has an entry that takes off the calls
+/// before it; the own entries of one that is gone come to nothing.
 async fn balances(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
     for (kind, owner, posted) in [
         ("user", "user_id", "posted_nanos"),
         ("key", "key_id", "posted_nanos"),
         ("tenant", "tenant_id", "tenant_posted_nanos"),
     ] {
-        // A limit entry of the account itself names nobody else.
-        let own_limit = match kind {
-            "tenant" => "case when user_id = '' and key_id = '' then limit_nanos else 0 end",
-            _ => "limit_nanos",
+        let sum = |amount: &str, of: &str| {
+            format!(
+                "(select {owner} as owner, window_name, cast(sum({amount}) as bigint) as posted, \
+                 cast(sum(limit_nanos) as bigint) as lim from ledger_entries \
+                 where {owner} <> '' and window_name {of} '' group by {owner}, window_name)"
+            )
         };
+        let (calls, own) = (sum(posted, "="), sum(posted, "<>"));
         let sql = format!(
-            "select a.owner_id, a.posted_nanos, coalesce(a.limit_nanos, 0), \
-             coalesce(e.posted, 0), coalesce(e.lim, 0) \
-             from ledger_accounts a left join (select {owner} as owner, \
-             cast(sum({posted}) as bigint) as posted, \
-             cast(sum({own_limit}) as bigint) as lim from ledger_entries group by {owner}) e \
-             on e.owner = a.owner_id where a.kind = '{kind}' and (a.posted_nanos <> coalesce(e.posted, 0) \
+            "select a.owner_id, a.window_name, a.posted_nanos, coalesce(a.limit_nanos, 0), \
+             a.adjusted_nanos, coalesce(c.posted, 0) + coalesce(e.posted, 0), coalesce(e.lim, 0), \
+             coalesce(e.posted, 0) from ledger_accounts a \
+             left join {calls} c on c.owner = a.owner_id \
+             left join {own} e on e.owner = a.owner_id and e.window_name = a.window_name \
+             where a.kind = '{kind}' and (a.adjusted_nanos <> coalesce(e.posted, 0) \
+             or a.posted_nanos <> coalesce(c.posted, 0) + coalesce(e.posted, 0) \
              or coalesce(a.limit_nanos, 0) <> coalesce(e.lim, 0))"
         );
         for row in db.query(&sql, vec![]).await? {
             let id: String = row.at(0)?;
-            for (name, stands, should_be) in [("posted", 1, 3), ("limit", 2, 4)] {
-                push(
-                    found,
-                    &row,
-                    &format!("{kind} {id} {name}"),
-                    stands,
-                    should_be,
-                )?;
+            let window: String = row.at(1)?;
+            for (name, stands, should_be) in
+                [("posted", 2, 5), ("limit", 3, 6), ("own entries", 4, 7)]
+            {
+                let what = format!("{kind} {id} {window} {name}");
+                push(found, &row, &what, stands, should_be)?;
             }
         }
+        let sql = format!(
+            "select e.owner, e.window_name, e.posted, e.lim from {own} e \
+             left join ledger_accounts a on a.owner_id = e.owner and a.window_name = e.window_name \
+             where a.owner_id is null and (e.posted <> 0 or e.lim <> 0)"
+        );
+        for row in db.query(&sql, vec![]).await? {
+            let (id, window): (String, String) = (row.at(0)?, row.at(1)?);
+            let posted: Nanos = row.at(2)?;
+            found.push(Difference {
+                what: format!("{kind} {id} {window} entries of a budget that is gone"),
+                stands: posted.to_string(),
+                should_be: "0".into(),
+            });
+        }
+    }
+    let sql = "select a.owner_id, cast(count(*) as bigint), \
+               cast(max(case when a.window_name = 'main' then a.windows else 0 end) as bigint) \
+               from ledger_accounts a group by a.owner_id \
+               having count(*) <> max(case when a.window_name = 'main' then a.windows else 0 end)";
+    for row in db.query(sql, vec![]).await? {
+        let id: String = row.at(0)?;
+        let (stands, should_be): (i64, i64) = (row.at(1)?, row.at(2)?);
+        found.push(Difference {
+            what: format!("windows of {id}"),
+            stands: stands.to_string(),
+            should_be: should_be.to_string(),
+        });
     }
     Ok(())
 }
@@ -84,17 +115,19 @@ async fn pending(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
         ("tenant", "tenant_id", "tenant_amount_nanos"),
     ] {
         let sql = format!(
-            "select a.owner_id, a.pending_nanos, coalesce(h.amount, 0) from ledger_accounts a \
+            "select a.owner_id, a.pending_nanos, coalesce(h.amount, 0), a.window_name \
+             from ledger_accounts a \
              left join (select {owner} as owner, cast(sum({amount}) as bigint) as amount \
              from ledger_holds group by {owner}) h on h.owner = a.owner_id \
              where a.kind = '{kind}' and a.pending_nanos <> coalesce(h.amount, 0)"
         );
         for row in db.query(&sql, vec![]).await? {
             let id: String = row.at(0)?;
+            let window: String = row.at(3)?;
             push(
                 found,
                 &row,
-                &format!("{kind} {id} pending against open holds"),
+                &format!("{kind} {id} {window} pending against open holds"),
                 1,
                 2,
             )?;

@@ -70,6 +70,7 @@ pub struct ProviderInfo {
     needs_base_url: bool,
     needs_secret: bool,
     needs_region: bool,
+    takes_region: bool,
     supported: bool,
     settings: [(); 0],
 }
@@ -263,6 +264,8 @@ impl Provider {
             needs_base_url: matches!(self, Self::Azure | Self::OpenAiCompatible),
             needs_secret: !matches!(self, Self::OpenAiCompatible | Self::Demo),
             needs_region: matches!(self, Self::Vertex | Self::Bedrock),
+            // Where prices may depend on it.
+            takes_region: matches!(self, Self::OpenAi | Self::Azure),
             supported: self.is_supported(),
             settings: [],
         }

@@ -10,6 +10,7 @@ use cf_gateway::{Deadlines, Gateway, GatewayParts};
 use cf_http::HttpClient;
 use cf_identity::{Identity, IdentityParams, SetupToken};
 use cf_ledger::Ledger;
+use cf_mail::Mailer;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::hosts::Hosts;
 use crate::idempotency::Idempotency;
+use crate::notices::Touched;
+use crate::outbox::Outbox;
 use crate::request_limits::RequestLimits;
 use crate::routes::EXPORTS;
 use crate::sign_ups::SignUps;
@@ -52,6 +55,14 @@ pub struct Inner {
     pub http: HttpClient,
     /// The data path to providers.
     pub gateway: Gateway,
+    /// Opens the secrets of webhooks.
+    pub sealer: Sealer,
+    /// Mails and webhook deliveries on their way.
+    pub outbox: Outbox,
+    /// The way to the mail server, where one is set.
+    pub mailer: Option<Mailer>,
+    /// Whose budgets changed and are to be looked at for notices.
+    pub touched: Touched,
     /// Which host is whose.
     pub hosts: Hosts,
     /// The one-time set-up link, while there is no administrator.
@@ -143,14 +154,19 @@ impl App {
                 clock: clock.clone(),
                 random: random.clone(),
                 identity: identity.clone(),
-                sealer,
+                sealer: sealer.clone(),
                 allow_private_upstreams: config.allow_private_upstreams,
                 hub: Arc::clone(&hub_of_hooks),
             }),
         });
         let hub = Hub::new(engine.clone(), ClientLimits::default());
         let _ = hub_of_hooks.set(hub.clone());
+        let outbox = Outbox::new(clock.clone(), random.clone(), sealer.clone());
         let app = Self(Arc::new(Inner {
+            mailer: config.mailer.clone(),
+            sealer,
+            outbox,
+            touched: Touched::default(),
             config,
             db,
             clock,

@@ -17,6 +17,7 @@ use cf_ledger::Ledger;
 use serde_json::{Map, Value, json};
 
 use crate::app::Parts;
+use crate::password::Password;
 use crate::provision::{self, NewAdmin};
 use crate::wiring::Wiring;
 use crate::{App, Config, LogFormat, Settings, data_dir, demo, doctor, serve};
@@ -30,14 +31,14 @@ pub enum Command {
         /// E-mail address.
         email: String,
         /// Password.
-        password: String,
+        password: Password,
     },
     /// Makes an administrator.
     AdminCreate {
         /// E-mail address.
         email: String,
         /// Password.
-        password: String,
+        password: Password,
         /// Slug of the tenant.
         tenant: Option<String>,
     },
@@ -264,7 +265,8 @@ async fn run_on_data(command: Command, config: &Config) -> Result<ExitCode, Stri
             eprintln!("The database is at schema {}.", state.current);
         }
         Command::SuperuserUpsert { email, password } => {
-            superuser_upsert(&desk, &email, &password)
+            let password = password.read("Password of the superuser: ")?;
+            superuser_upsert(&desk, &email, password.expose())
                 .await
                 .map_err(sentence)?;
             eprintln!("The superuser {email} can sign in.");
@@ -274,9 +276,10 @@ async fn run_on_data(command: Command, config: &Config) -> Result<ExitCode, Stri
             password,
             tenant,
         } => {
+            let password = password.read("Password of the administrator: ")?;
             let admin = NewAdmin {
                 email: email.clone(),
-                password,
+                password: password.expose().to_owned(),
                 name: String::new(),
                 tenant,
             };

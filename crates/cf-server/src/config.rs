@@ -1,6 +1,8 @@
 //! The settings of the server: from the command line, the environment and a
 //! TOML file, in this order, each name the same in all three.
 
+mod smtp;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use cf_base::Secret;
 use cf_db::Location;
+use cf_mail::Mailer;
 use serde::Deserialize;
 
 /// The settings as they were given; what is missing takes its default. The keys
@@ -46,6 +49,22 @@ pub struct Settings {
     pub usage_retention_days: Option<u32>,
     /// `json` or `text`.
     pub log_format: Option<LogFormat>,
+    /// The mail server; none: mails wait in the outbox.
+    pub smtp_host: Option<String>,
+    /// Its port; none: the usual one.
+    pub smtp_port: Option<u16>,
+    /// `starttls`, `tls` or `none`.
+    pub smtp_security: Option<String>,
+    /// Whom to sign in as at the mail server.
+    pub smtp_user: Option<String>,
+    /// The password for it.
+    pub smtp_password: Option<String>,
+    /// The address that mails come from.
+    pub smtp_from: Option<String>,
+    /// Certificates (PEM) that are trusted beside the public ones.
+    pub smtp_ca_file: Option<PathBuf>,
+    /// Whether mail may leave this machine in clear.
+    pub smtp_allow_plaintext: Option<bool>,
 }
 
 /// How log lines look.
@@ -129,6 +148,8 @@ pub struct Config {
     pub usage_retention_days: i64,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// The way to the mail server, where one is set.
+    pub mailer: Option<Mailer>,
     /// How long running streams get when the server stops.
     pub shutdown_grace: Duration,
 }
@@ -175,11 +196,20 @@ impl Settings {
                 .or(other.exchange_rates_max_age_days),
             usage_retention_days: self.usage_retention_days.or(other.usage_retention_days),
             log_format: self.log_format.or(other.log_format),
+            smtp_host: self.smtp_host.or(other.smtp_host),
+            smtp_port: self.smtp_port.or(other.smtp_port),
+            smtp_security: self.smtp_security.or(other.smtp_security),
+            smtp_user: self.smtp_user.or(other.smtp_user),
+            smtp_password: self.smtp_password.or(other.smtp_password),
+            smtp_from: self.smtp_from.or(other.smtp_from),
+            smtp_ca_file: self.smtp_ca_file.or(other.smtp_ca_file),
+            smtp_allow_plaintext: self.smtp_allow_plaintext.or(other.smtp_allow_plaintext),
         }
     }
 
     /// Checks the settings and fills in the defaults.
-    pub fn resolve(self) -> Result<Config, String> {
+    pub fn resolve(mut self) -> Result<Config, String> {
+        let mailer = smtp::mailer(&mut self)?;
         let listen = self.listen.as_deref().unwrap_or("127.0.0.1:8080");
         let listen: SocketAddr = listen.parse().map_err(|_| {
             format!("listen is an address and a port such as 127.0.0.1:8080, not \"{listen}\"")
@@ -235,6 +265,7 @@ impl Settings {
             exchange_rates_max_age_days: self.exchange_rates_max_age_days.unwrap_or(7).into(),
             usage_retention_days: retention(self.usage_retention_days)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
+            mailer,
             shutdown_grace: Duration::from_secs(30),
         })
     }

@@ -85,6 +85,7 @@ async fn database(config: &Config, db: &Db, report: &mut Report) -> Result<(), c
     people(db, report).await?;
     models(db, master.map(|m| Sealer::new(&m)), report).await?;
     budgets(db, report).await?;
+    messages(config, db, report).await?;
     rates(config, db, report).await?;
     prices(db, report).await?;
     let differences = Ledger::verify(db).await?;
@@ -94,6 +95,28 @@ async fn database(config: &Config, db: &Db, report: &mut Report) -> Result<(), c
         report.problem(&format!(
             "the ledger has {} differences: see `cloudfreedom ledger verify`",
             differences.len()
+        ));
+    }
+    Ok(())
+}
+
+/// "No mail arrives."
+async fn messages(config: &Config, db: &Db, report: &mut Report) -> Result<(), cf_base::Error> {
+    let waiting = "select count(*) from messages where state = 'waiting' and kind = 'mail'";
+    let waiting = count(db, waiting).await?;
+    match (&config.mailer, waiting) {
+        (None, 0) => {
+            report.note("no mail server is set (smtp_host): mails will wait in the outbox")
+        }
+        (None, _) => report.problem(&format!(
+            "{waiting} mails wait because no mail server is set: set smtp_host and smtp_from"
+        )),
+        (Some(_), _) => report.ok("a mail server is set"),
+    }
+    let dead = count(db, "select count(*) from messages where state = 'dead'").await?;
+    if dead > 0 {
+        report.note(&format!(
+            "{dead} mails and webhook deliveries were given up; the portal's outbox says why"
         ));
     }
     Ok(())
@@ -198,6 +221,7 @@ async fn models(
 /// "Budget exceeded, although there is budget."
 async fn budgets(db: &Db, report: &mut Report) -> Result<(), cf_base::Error> {
     let without = "select count(*) from users u left join ledger_accounts a on a.owner_id = u.id \
+                   and a.window_name = 'main' \
                    where u.status = 'active' and coalesce(a.limit_nanos, 0) = 0";
     let without = count(db, without).await?;
     if without > 0 {

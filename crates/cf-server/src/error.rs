@@ -1,6 +1,8 @@
 //! The only place where an error becomes an answer: in PocketBase's shape for
 //! records and sign-in, in OpenAI's for the router, in the Billing API's for billing.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, http};
@@ -77,6 +79,9 @@ impl From<Error> for CoreError {
             );
         }
         log(&error);
+        if let Kind::RateLimited { .. } = error.kind {
+            record.source = Some(Box::new(error));
+        }
         Self(record)
     }
 }
@@ -145,7 +150,17 @@ impl IntoResponse for CoreError {
         }
         let status =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(self.0.to_json())).into_response()
+        let mut response = (status, Json(self.0.to_json())).into_response();
+        if let Some(Kind::RateLimited { retry_after }) = self
+            .0
+            .source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<Error>())
+            .map(|error| &error.kind)
+        {
+            come_back_after(&mut response, *retry_after);
+        }
+        response
     }
 }
 
@@ -196,12 +211,16 @@ impl IntoResponse for BillingError {
 fn answer(error: &Error, body: serde_json::Value) -> Response {
     let mut response = (status(&error.kind), Json(body)).into_response();
     if let Kind::RateLimited { retry_after } = error.kind {
-        let seconds = retry_after.as_millis().div_ceil(1000).max(1).to_string();
-        if let Ok(value) = HeaderValue::from_str(&seconds) {
-            response.headers_mut().insert(header::RETRY_AFTER, value);
-        }
+        come_back_after(&mut response, retry_after);
     }
     response
+}
+
+fn come_back_after(response: &mut Response, wait: Duration) {
+    let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
+    if let Ok(value) = HeaderValue::from_str(&seconds) {
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
 }
 
 /// Our own faults and the store's are logged here, once, with their cause.

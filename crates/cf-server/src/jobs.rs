@@ -2,24 +2,36 @@
 //! reservations that nobody ended, realtime events of booked calls.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cf_collections::Action;
 use cf_ledger::Booked;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::{App, exchange_rates};
+use crate::outbox::{self, Channel};
+use crate::{App, exchange_rates, extract, notices};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
-/// How often budgets are looked at; each is reset at most once per period.
-const RESETS: Duration = Duration::from_secs(60);
+/// How often budgets are looked at: a day that begins and an increase that ends
+/// are felt within seconds. Each period is reset at most once.
+const RESETS: Duration = Duration::from_secs(5);
+/// How often exchange rates are read again: one that was entered for today holds
+/// from midnight on.
+const RELOAD: Duration = Duration::from_secs(60);
 /// How often other processes are told that this one lives (dead after 30 s), and
 /// the holds of dead ones are released.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often budgets that changed are looked at for notices, and all of them.
+const TOUCHED: Duration = Duration::from_secs(2);
+const SWEEP: Duration = Duration::from_secs(120);
+/// Accounts of connections looked at again at a time: half of what the database
+/// has connections for.
+const RECHECKED: usize = 8;
 /// How often the last use of keys is written down.
 const CLEANING: Duration = Duration::from_secs(30);
-
 /// How often it is looked whether exchange rates are to be fetched or are too old.
 const RATES: Duration = Duration::from_secs(15 * 60);
 /// How often answers kept for repeats are looked through for old ones.
@@ -32,11 +44,22 @@ const RETENTION: Duration = Duration::from_secs(3600);
 
 /// Starts every job.
 pub fn start(app: &App) {
-    every(app, CHANGES, "changes", |app: App| async move {
-        if app.identity.refresh_if_changed().await? {
-            app.refresh().await?;
+    let unchecked = Arc::new(AtomicBool::new(false));
+    every(app, CHANGES, "changes", move |app: App| {
+        let unchecked = Arc::clone(&unchecked);
+        async move {
+            if app.identity.refresh_if_changed().await? {
+                unchecked.store(true, Ordering::Relaxed);
+                app.refresh().await?;
+            }
+            // Until it has worked once: a database that is away for a moment must
+            // not leave somebody listening who was shut out.
+            if unchecked.load(Ordering::Relaxed) {
+                recheck_connections(&app).await?;
+                unchecked.store(false, Ordering::Relaxed);
+            }
+            Ok(())
         }
-        Ok(())
     });
     every(app, CHANGES, "checkpoint", |app: App| async move {
         app.db.checkpoint().await?;
@@ -47,7 +70,9 @@ pub fn start(app: &App) {
         if reset > 0 {
             tracing::info!(reset, "budgets started a new period");
         }
-        // A rate that was entered for today holds from midnight on.
+        Ok(())
+    });
+    every(app, RELOAD, "reload_rates", |app: App| async move {
         app.ledger.reload().await?;
         Ok(())
     });
@@ -63,8 +88,19 @@ pub fn start(app: &App) {
     app.tasks.spawn(heartbeat(app.clone()));
     every(app, CLEANING, "cleaning", |app: App| async move {
         app.identity.flush_last_used().await?;
+        app.outbox.clean(&app.db).await?;
+        notices::clean(&app.db, &app.clock).await?;
         Ok(())
     });
+    every(app, TOUCHED, "notices", |app: App| async move {
+        notices::look_at_touched(&app).await
+    });
+    every(app, SWEEP, "notices_sweep", |app: App| async move {
+        notices::look_at_all(&app).await
+    });
+    for channel in [Channel::Mail, Channel::Webhook] {
+        app.tasks.spawn(outbox::run(app.clone(), channel));
+    }
     every(app, PRUNING, "idempotency", |app: App| async move {
         app.idempotency.prune(&app.db, &app.clock).await
     });
@@ -120,6 +156,22 @@ where
     });
 }
 
+/// Looks again at who is connected: another process may have suspended, deleted
+/// or changed an account, its tenant or its password.
+async fn recheck_connections(app: &App) -> cf_base::Result<()> {
+    let now: Vec<_> = futures_util::stream::iter(app.hub.tokens())
+        .map(|token| async move {
+            let session = app.identity.session(token.expose()).await?;
+            let principal = session.as_deref().map(extract::principal);
+            Ok::<_, cf_base::Error>((token, principal))
+        })
+        .buffer_unordered(RECHECKED)
+        .try_collect()
+        .await?;
+    app.hub.recheck(&now);
+    Ok(())
+}
+
 /// Goes on while the server stops: its running calls must not seem dead.
 async fn heartbeat(app: App) {
     loop {
@@ -138,6 +190,11 @@ async fn publish_booked(app: App) {
             event = booked.recv() => event,
             () = app.stopping.cancelled() => return,
         };
+        match &event {
+            Ok(booked) => app.touched.mark(booked.user_id),
+            Err(RecvError::Lagged(_)) => app.touched.mark_all(),
+            Err(RecvError::Closed) => {}
+        }
         match event {
             // Nobody listens most of the time: then the row need not be read.
             Ok(_) if app.hub.is_empty() => {}

@@ -6,7 +6,7 @@ use cf_base::{Clock, Currency, Error, Nanos, Random, UserId};
 use cf_collections::{Engine, ListParams, Principal, RecordError, Shape};
 use cf_db::Tx;
 use cf_identity::{Identity, Issued, NewKey};
-use cf_ledger::{AccountKind, NewAccount, open_account};
+use cf_ledger::{AccountKind, NewAccount, Period, open_account};
 use serde_json::{Map, Value, json};
 
 /// Slug of the tenant that administrators belong to where nothing else is said.
@@ -150,24 +150,28 @@ pub async fn issue_key(
 ) -> Result<Issued, Error> {
     let user_id: UserId = key.user_id;
     let issued = identity.issue_key(tx, key).await?;
-    // A key spends its user's budget, so its own is in the same currency.
-    let currency = tx
+    // A key spends its user's budget, so its own is in the same currency and zone.
+    let users = tx
         .query_opt(
-            "select currency from ledger_accounts where owner_id = $1",
+            "select currency, time_zone from ledger_accounts \
+             where owner_id = $1 and window_name = 'main'",
             vec![user_id.into()],
         )
-        .await?
-        .map(|row| row.at::<String>(0))
-        .transpose()?
-        .and_then(|text| Currency::parse(&text))
-        .unwrap_or(Currency::EUR);
+        .await?;
+    let (currency, time_zone) = match users {
+        Some(row) => (row.at::<String>(0)?, row.at(1)?),
+        None => (String::new(), String::new()),
+    };
+    let currency = Currency::parse(&currency).unwrap_or(Currency::EUR);
     let account = NewAccount {
         owner: issued.id.0,
         kind: AccountKind::Key,
         currency,
         limit,
         used: Nanos::ZERO,
-        period_days: 0,
+        period: Period::Total,
+        carry_over: false,
+        time_zone,
         resets_at: None,
     };
     open_account(tx, &account, actor, clock, random).await?;

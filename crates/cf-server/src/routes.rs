@@ -3,13 +3,17 @@
 mod auth;
 mod billing;
 mod billing_keys;
+mod budgets;
 mod chat;
 mod collections;
 mod exchange_rates;
 mod export;
+mod forecasts;
 mod health;
 mod info;
 mod keys;
+mod messages;
+mod notifications;
 mod prices;
 mod realtime;
 mod records;
@@ -126,6 +130,7 @@ fn core_api() -> Router<App> {
             get(realtime::connect).post(realtime::subscribe),
         )
         .merge(keys_api())
+        .merge(messages_api())
 }
 
 /// Health, set-up and what the web part needs to know.
@@ -135,6 +140,16 @@ fn server_api() -> OpenApiRouter<App> {
         .routes(routes!(info::info))
         .routes(routes!(setup::setup))
         .routes(routes!(info::providers))
+}
+
+/// Notifications, and what administrators do with outbox and webhooks.
+fn messages_api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(notifications::read_all))
+        .routes(routes!(messages::status))
+        .routes(routes!(messages::try_mail))
+        .routes(routes!(messages::resend))
+        .routes(routes!(messages::test_webhook))
 }
 
 /// Users' keys, for themselves and those who manage them.
@@ -148,6 +163,10 @@ fn keys_api() -> OpenApiRouter<App> {
 /// What portal and Billing API share.
 fn portal_api() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(budgets::view, budgets::set))
+        .routes(routes!(budgets::history))
+        .routes(routes!(budgets::increase))
+        .routes(routes!(budgets::end_increase))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::view, users::update))
         .routes(routes!(users::reset_budget))
@@ -159,9 +178,10 @@ fn portal_api() -> OpenApiRouter<App> {
         .routes(routes!(statements::view))
         .routes(routes!(billing_keys::list, billing_keys::create))
         .routes(routes!(billing_keys::revoke))
-        .route("/api/exchange-rates/status", get(exchange_rates::status))
-        .route("/api/prices", get(prices::book))
-        .route("/api/prices/import", post(prices::import))
+        .routes(routes!(exchange_rates::status))
+        .routes(routes!(prices::book))
+        .routes(routes!(prices::import))
+        .routes(routes!(forecasts::list))
 }
 
 fn billing_api() -> OpenApiRouter<App> {
@@ -176,6 +196,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     OpenApiRouter::with_openapi(openapi::description())
         .merge(billing_api())
         .merge(keys_api())
+        .merge(messages_api())
         .merge(server_api())
         .routes(routes!(health::billing))
         .into_openapi()

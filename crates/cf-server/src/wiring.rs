@@ -2,8 +2,9 @@
 //! their hashes kept, secrets sealed, budgets opened and limits set, and every
 //! change of an administrator is written down.
 
+mod notices;
+
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use cf_base::{
     Clock, Currency, Id, Margin, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId,
@@ -15,12 +16,14 @@ use cf_collections::{
 use cf_db::{Tx, Value};
 use cf_identity::{Actor, AuditEntry, AuthCollection, Identity, NewKey, move_to_tenant};
 use cf_ledger::{
-    AccountKind, NewAccount, OwnPrices, PriceList, open_account, set_limit, set_reset_date,
+    AccountKind, By, NewAccount, OwnPrices, Period, PriceList, is_time_zone, open_account,
+    set_limit, set_reset_date, set_time_zone,
 };
 use serde_json::{Map, Value as Json, json};
 
-/// Days of a budget period where no product says otherwise, as in the seed.
-const PERIOD_DAYS: i64 = 30;
+use self::notices::{check_setting, check_thresholds};
+use crate::outbox;
+use crate::plans::{PERIOD_DAYS, Plan, check_product_windows};
 
 /// The record engine's hooks.
 pub struct Wiring {
@@ -60,9 +63,19 @@ impl Hooks for Wiring {
                 "exchange_rates" => check_day(write)?,
                 "tenants" => {
                     check_slug(write)?;
+                    check_zone(write)?;
+                    check_terms(write)?;
+                    check_thresholds(write, "budget_notices")?;
+                }
+                "products" => {
+                    check_windows(write)?;
                     check_terms(write)?;
                 }
-                "products" => check_terms(write)?,
+                "settings" => check_setting(None, write)?,
+                "webhooks" => {
+                    self.check_webhook(write)?;
+                    self.seal_webhook_secret(write, true)?;
+                }
                 "users" => check_product(scope.principal, write, true)?,
                 "api_keys" => {
                     return Err(RecordError::new(
@@ -120,12 +133,21 @@ impl Hooks for Wiring {
                 }
                 "models" => check_prices(write),
                 "exchange_rates" => check_day(write),
+                "settings" => check_setting(Some(old), write),
+                "webhooks" => {
+                    self.check_webhook(write)?;
+                    check_secret_moves(old, write)?;
+                    self.seal_webhook_secret(write, false)
+                }
                 "tenants" => {
                     check_slug(write)?;
+                    check_zone(write)?;
                     check_terms(write)?;
+                    check_thresholds(write, "budget_notices")?;
                     keep_currency(scope, old, write).await
                 }
                 "products" => {
+                    check_windows(write)?;
                     check_terms(write)?;
                     keep_currency(scope, old, write).await
                 }
@@ -166,6 +188,13 @@ impl Hooks for Wiring {
                         let limit = (limit.0 > 0).then_some(limit);
                         self.set_limit(scope.tx, old.id(), limit, &actor).await?;
                     }
+                    if let Some(zone) = write
+                        .text("time_zone")
+                        .filter(|zone| *zone != old.text("time_zone"))
+                    {
+                        let (owner, now) = (id(old.id())?, self.clock.now());
+                        set_time_zone(scope.tx, TENANTS_OWNERS, owner, zone, now).await?;
+                    }
                 }
                 "api_keys" => {
                     if let Some(limit) = write.input_nanos("budget_total") {
@@ -181,6 +210,9 @@ impl Hooks for Wiring {
 
     fn before_delete<'a>(&'a self, scope: Scope<'a>, old: &'a Record) -> HookFuture<'a> {
         Box::pin(async move {
+            if scope.collection.name == "provider_keys" {
+                keep_used_key(scope.tx, old.id()).await?;
+            }
             if scope.collection.name == "_superusers" {
                 let others = scope
                     .tx
@@ -196,6 +228,13 @@ impl Hooks for Wiring {
                     ));
                 }
             }
+            Ok(())
+        })
+    }
+
+    fn after_delete<'a>(&'a self, scope: Scope<'a>, old: &'a Record) -> HookFuture<'a> {
+        Box::pin(async move {
+            outbox::forget(scope.tx, scope.collection.name, old.id()).await?;
             Ok(())
         })
     }
@@ -262,7 +301,7 @@ impl Wiring {
                 None => None,
             };
             let right = match &account {
-                Some(account) => self.identity.password_matches(account, &known).await?,
+                Some(account) => self.identity.prove_password(account, &known).await?,
                 None => false,
             };
             if !right {
@@ -320,20 +359,26 @@ impl Wiring {
                 "budget_remaining is budget_total less budget_used; leave it out.",
             ));
         }
-        let resets_at = match write.input_text("budget_reset_date") {
-            Some(date) => Timestamp::parse(date),
-            None => plan.next_reset(&self.clock),
-        };
+        let owner = id(write.id())?;
         let account = NewAccount {
-            owner: id(write.id())?,
+            owner,
             kind: AccountKind::User,
             currency: plan.currency,
             limit: Some(limit),
             used,
-            period_days: plan.period_days,
-            resets_at,
+            period: plan.period,
+            carry_over: plan.carry_over,
+            time_zone: plan.time_zone.clone(),
+            resets_at: write
+                .input_text("budget_reset_date")
+                .and_then(Timestamp::parse),
         };
-        self.open(tx, &account, actor).await
+        self.open(tx, &account, actor).await?;
+        if plan.more.is_empty() {
+            return Ok(());
+        }
+        plan.give(tx, owner, limit, &self.by("budgets of the product", actor))
+            .await
     }
 
     /// The key that comes with a new user: as sent (`litellm_api_key`), else
@@ -381,8 +426,10 @@ impl Wiring {
             currency: currency.unwrap_or(Currency::EUR),
             limit: write.input_nanos("budget_total").filter(|l| l.0 > 0),
             used: Nanos::ZERO,
-            period_days: PERIOD_DAYS,
-            resets_at: Some(self.clock.now().after(days(PERIOD_DAYS))),
+            period: Period::Days(PERIOD_DAYS),
+            carry_over: false,
+            time_zone: write.text("time_zone").unwrap_or_default().to_owned(),
+            resets_at: None,
         };
         self.open(tx, &account, actor).await
     }
@@ -412,14 +459,15 @@ impl Wiring {
             let new_product = product.as_deref().unwrap_or(old.text("product_id"));
             let plan = Plan::of(tx, new_product, tenant).await?;
             move_budget(tx, old.id(), &plan).await?;
-            // A newly assigned product brings its budget, unless another is sent with it.
+            set_time_zone(tx, USERS_OWNERS, owner, &plan.time_zone, self.clock.now()).await?;
+            // A newly assigned product brings its budgets, unless another limit is sent
+            // with it.
             if product.is_some_and(|p| !p.is_empty()) {
-                if write.input_nanos("budget_total").is_none() {
-                    self.set_limit(tx, old.id(), Some(plan.budget), actor)
-                        .await?;
-                }
+                let limit = write.input_nanos("budget_total").unwrap_or(plan.budget);
+                let by = self.by("budgets of the product", actor);
+                plan.give(tx, owner, limit, &by).await?;
                 if old.text("budget_reset_date").is_empty()
-                    && let Some(next) = plan.next_reset(&self.clock)
+                    && let Some(next) = plan.next_reset(self.clock.now())
                 {
                     set_reset_date(tx, owner, &next.to_date_text().to_string()).await?;
                 }
@@ -465,6 +513,15 @@ impl Wiring {
         Ok(())
     }
 
+    fn by<'a>(&'a self, note: &'a str, actor: &'a str) -> By<'a> {
+        By {
+            note,
+            actor,
+            clock: &self.clock,
+            random: &self.random,
+        }
+    }
+
     async fn open(&self, tx: &mut Tx, account: &NewAccount, actor: &str) -> Result<()> {
         open_account(tx, account, actor, &self.clock, &self.random).await?;
         Ok(())
@@ -504,6 +561,41 @@ impl Wiring {
             tx.after_commit(move || hub.sign_out(collection, &id));
         }
     }
+}
+
+/// A model that runs on a key would fail at each call without it.
+async fn keep_used_key(tx: &mut Tx, key: &str) -> Result<()> {
+    /// Models named in the sentence; the first are as good as all to start with.
+    const NAMED: usize = 5;
+    let rows = tx
+        .query(
+            "select name, deployments from models where deployments like $1 order by name",
+            vec![format!("%{key}%").into()],
+        )
+        .await?;
+    let mut models = Vec::new();
+    for row in rows {
+        let deployments: Json = serde_json::from_str(&row.at::<String>(1)?).unwrap_or_default();
+        let uses = |deployment: &Json| deployment["provider_key"] == key;
+        if deployments.as_array().is_some_and(|d| d.iter().any(uses)) {
+            models.push(row.at::<String>(0)?);
+        }
+    }
+    if models.is_empty() {
+        return Ok(());
+    }
+    let more = models.len().saturating_sub(NAMED);
+    models.truncate(NAMED);
+    let mut names = models.join(", ");
+    if more > 0 {
+        names.push_str(&format!(" and {more} more"));
+    }
+    let sentence = format!(
+        "This provider key is used by {names}. Take it out of the deployments there first."
+    );
+    let mut refusal = RecordError::field("id", "validation_in_use", sentence.clone());
+    refusal.message = sentence.into();
+    Err(refusal)
 }
 
 /// Budgets are kept in the currency of product or tenant: it stays while
@@ -569,60 +661,33 @@ async fn move_budget(tx: &mut Tx, user: &str, plan: &Plan) -> Result<()> {
         vec![plan.currency.as_str().into(), user.into()],
     )
     .await?;
-    tx.execute(
-        "update ledger_accounts set period_days = $1 where owner_id = $2",
-        vec![plan.period_days.into(), user.into()],
-    )
-    .await?;
     Ok(())
 }
 
-/// What product and tenant say of a user's budget.
-struct Plan {
-    budget: Nanos,
-    currency: Currency,
-    period_days: i64,
-}
+/// Whose budgets go by a tenant's time zone, as [`set_time_zone`] wants it.
+const TENANTS_OWNERS: &str = "select id from tenants where id = $1 \
+    union select id from users where tenant_id = $1 \
+    union select id from api_keys where tenant_id = $1";
+/// A user's budgets and those of the keys.
+const USERS_OWNERS: &str = "select id from users where id = $1 \
+    union select id from api_keys where user_id = $1";
 
-impl Plan {
-    async fn of(tx: &mut Tx, product: &str, tenant: &str) -> Result<Self> {
-        let product = tx
-            .query_opt(
-                "select budget_included, currency, budget_period_days from products where id = $1",
-                vec![product.into()],
-            )
-            .await?;
-        if let Some(row) = product {
-            return Ok(Self {
-                budget: row.at(0)?,
-                currency: Currency::parse(&row.at::<String>(1)?).unwrap_or(Currency::EUR),
-                period_days: row.at(2)?,
-            });
-        }
-        let currency: Option<String> = tx
-            .query_opt(
-                "select currency from tenants where id = $1",
-                vec![tenant.into()],
-            )
-            .await?
-            .map(|row| row.at(0))
-            .transpose()?;
-        Ok(Self {
-            budget: Nanos::ZERO,
-            currency: currency
-                .and_then(|c| Currency::parse(&c))
-                .unwrap_or(Currency::EUR),
-            period_days: PERIOD_DAYS,
-        })
-    }
-
-    fn next_reset(&self, clock: &Clock) -> Option<Timestamp> {
-        (self.period_days > 0).then(|| clock.now().after(days(self.period_days)))
+/// Days, weeks and months of budgets begin by the tenant's clock.
+fn check_zone(write: &Write) -> Result<()> {
+    match write.text("time_zone") {
+        Some(zone) if !is_time_zone(zone) => Err(RecordError::field(
+            "time_zone",
+            "validation_invalid_value",
+            "A time zone such as Europe/Berlin.",
+        )),
+        _ => Ok(()),
     }
 }
 
-fn days(days: i64) -> Duration {
-    Duration::from_secs(u64::try_from(days).unwrap_or(0) * 86_400)
+fn check_windows(write: &Write) -> Result<()> {
+    write
+        .text("budget_windows")
+        .map_or(Ok(()), check_product_windows)
 }
 
 fn id(text: &str) -> Result<Id> {
@@ -718,7 +783,7 @@ fn check_product(principal: &Principal, write: &Write, new: bool) -> Result<()> 
 /// A secret stays with the address it was entered for: whoever changes the
 /// address must know it.
 fn check_secret_moves(old: &Record, write: &Write) -> Result<()> {
-    let moves = ["base_url", "provider"]
+    let moves = ["base_url", "provider", "url"]
         .iter()
         .any(|field| write.text(field).is_some_and(|new| new != old.text(field)));
     let entered = write.input_text("secret").is_some_and(|s| !s.is_empty());

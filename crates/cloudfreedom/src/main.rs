@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cf_server::{Command, LogFormat, Settings};
+use cf_server::{Command, LogFormat, Password, Settings};
 use clap::{Args, Parser, Subcommand};
 
 #[global_allocator]
@@ -120,6 +120,61 @@ struct Options {
     /// text or json [default: text]
     #[arg(long, global = true, env = "CLOUDFREEDOM_LOG_FORMAT")]
     log_format: Option<LogFormat>,
+    /// Mail server; without one mails wait in the outbox
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_SMTP_HOST",
+        value_name = "HOST"
+    )]
+    smtp_host: Option<String>,
+    /// Port of the mail server [default: 587 with starttls, 465 with tls, 25 with none]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_SMTP_PORT",
+        value_name = "PORT"
+    )]
+    smtp_port: Option<u16>,
+    /// starttls, tls or none (this machine only) [default: starttls]
+    #[arg(long, global = true, env = "CLOUDFREEDOM_SMTP_SECURITY")]
+    smtp_security: Option<String>,
+    /// Whom to sign in as at the mail server
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_SMTP_USER",
+        value_name = "USER"
+    )]
+    smtp_user: Option<String>,
+    /// Password for the mail server (environment rather than command line)
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_SMTP_PASSWORD",
+        hide_env_values = true,
+        value_name = "PASSWORD"
+    )]
+    smtp_password: Option<String>,
+    /// Address that mails come from, such as "CloudFreedom <no-reply@example.com>"
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_SMTP_FROM",
+        value_name = "ADDRESS"
+    )]
+    smtp_from: Option<String>,
+    /// PEM file with certificates that are trusted beside the public ones
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_SMTP_CA_FILE",
+        value_name = "FILE"
+    )]
+    smtp_ca_file: Option<PathBuf>,
+    /// Allows mail in clear to another machine
+    #[arg(long, global = true, env = "CLOUDFREEDOM_SMTP_ALLOW_PLAINTEXT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    smtp_allow_plaintext: Option<bool>,
 }
 
 #[derive(Subcommand)]
@@ -153,7 +208,11 @@ enum CliCommand {
 #[derive(Subcommand)]
 enum Superuser {
     /// Makes a superuser, or changes its password
-    Upsert { email: String, password: String },
+    Upsert {
+        email: String,
+        /// `-` reads a line of standard input; left out, it is asked for
+        password: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -162,8 +221,9 @@ enum Admin {
     Create {
         #[arg(long)]
         email: String,
-        #[arg(long)]
-        password: String,
+        /// `-` reads a line of standard input; left out, it is asked for
+        #[arg(long, allow_hyphen_values = true)]
+        password: Option<String>,
         /// Slug of the tenant [default: app]
         #[arg(long, value_name = "SLUG")]
         tenant: Option<String>,
@@ -238,16 +298,17 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let command = match cli.command {
         CliCommand::Serve => Command::Serve,
-        CliCommand::Superuser(Superuser::Upsert { email, password }) => {
-            Command::SuperuserUpsert { email, password }
-        }
+        CliCommand::Superuser(Superuser::Upsert { email, password }) => Command::SuperuserUpsert {
+            email,
+            password: Password::given(password),
+        },
         CliCommand::Admin(Admin::Create {
             email,
             password,
             tenant,
         }) => Command::AdminCreate {
             email,
-            password,
+            password: Password::given(password),
             tenant,
         },
         CliCommand::Key(Key::Create { user, name }) => Command::KeyCreate { user, name },
@@ -295,6 +356,14 @@ fn main() -> ExitCode {
         exchange_rates_max_age_days: options.exchange_rates_max_age_days,
         usage_retention_days: options.usage_retention_days,
         log_format: options.log_format,
+        smtp_host: options.smtp_host,
+        smtp_port: options.smtp_port,
+        smtp_security: options.smtp_security,
+        smtp_user: options.smtp_user,
+        smtp_password: options.smtp_password,
+        smtp_from: options.smtp_from,
+        smtp_ca_file: options.smtp_ca_file,
+        smtp_allow_plaintext: options.smtp_allow_plaintext,
     };
     cf_server::run(command, settings, file.as_deref())
 }

@@ -7,7 +7,7 @@ pb.autoCancellation(false);
 
 /** Calls an endpoint that is not a record collection. */
 export function call<T>(
-  method: 'GET' | 'POST' | 'DELETE',
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
   path: string,
   body?: unknown,
   headers?: Record<string, string>,

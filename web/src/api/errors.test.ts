@@ -43,6 +43,24 @@ describe('errorMessage', () => {
     [refused(502, {}), en.error.network],
     [new RouterError(502, '', ''), en.error.network],
     [refused(429, { message: 'x' }), en.error.rate_limited],
+    [refused(400, { message: 'Failed to authenticate.', data: {} }), en.error.wrong_credentials],
+    [refused(403, { message: 'Only superusers can perform this action.', data: {} }), en.error.forbidden],
+    [
+      refused(503, { message: 'The database cannot be reached; nothing was done. Try again later.' }),
+      en.error.unavailable,
+    ],
+    [
+      refused(400, {
+        message: 'This provider key is used by a, b.c. Take it out of the deployments there first.',
+        data: { id: { code: 'validation_in_use', message: 'x' } },
+      }),
+      'This provider key is used by a, b.c. Take it out of the deployments there first.',
+    ],
+    [
+      refused(403, { message: 'You cannot delete your own account. Ask an administrator to delete it.' }),
+      en.error.own_account,
+    ],
+    [refused(400, { message: 'Failed to create record.', data: {} }), en.error.not_saved],
     [new TypeError('Failed to fetch'), en.error.network],
     [undefined, en.error.unknown],
   ])('%o', (error, sentence) => {
@@ -60,6 +78,19 @@ describe('fieldErrors', () => {
       },
     });
     expect(fieldErrors(error, t)).toEqual({ slug: en.fieldError.validation_not_unique, rate: 'Too high.' });
+  });
+
+  it('names the limit that the server names', () => {
+    const error = refused(400, {
+      data: {
+        password: { code: 'validation_min_text_constraint', message: 'Must be at least 8 character(s).' },
+        rate: { code: 'validation_max_number_constraint', message: 'Must be less or equal than 9e+15.' },
+      },
+    });
+    expect(fieldErrors(error, t)).toEqual({
+      password: 'Please enter at least 8 characters.',
+      rate: 'The largest value is 9e+15.',
+    });
   });
 
   it('names the switch that allows a private address', () => {

@@ -1,5 +1,6 @@
 import type { TFunction } from 'i18next';
 import { ClientResponseError } from 'pocketbase';
+import { isPartMissing } from '../lib/parts';
 
 /** A refusal by `/v1`, in OpenAI's shape. */
 export class RouterError extends Error {
@@ -26,6 +27,19 @@ const KNOWN_CODES = [
   'in_use',
   'email_taken',
   'no_budget',
+  'forbidden',
+  'unavailable',
+  'internal_error',
+  'wrong_credentials',
+  'too_long',
+  'own_account',
+  'last_superuser',
+  'read_only',
+  'no_tenant',
+  'tenant_missing',
+  'product_missing',
+  'revoked',
+  'not_saved',
 ] as const;
 type KnownCode = (typeof KNOWN_CODES)[number];
 
@@ -40,6 +54,17 @@ const KNOWN_FIELD_CODES = [
   'validation_invalid_url',
   'validation_is_url',
   'validation_invalid_old_password',
+  'validation_invalid_format',
+  'validation_in_invalid',
+  'validation_not_allowed',
+  'validation_not_in_invalid',
+  'validation_only_int_constraint',
+  'validation_json_size_limit',
+  'validation_pk_change',
+  'validation_min_text_constraint',
+  'validation_max_text_constraint',
+  'validation_min_number_constraint',
+  'validation_max_number_constraint',
 ] as const;
 type KnownFieldCode = (typeof KNOWN_FIELD_CODES)[number];
 
@@ -63,7 +88,24 @@ function codeOf(error: unknown): string | undefined {
 }
 
 /** Some refusals come as a sentence only; the frequent ones deserve one in the person's own language. */
+const SENTENCES: readonly (readonly [RegExp, KnownCode])[] = [
+  [/^failed to authenticate/i, 'wrong_credentials'],
+  [/^only (superusers|administrators)\b/i, 'forbidden'],
+  [/\btakes longer than one request may\b/i, 'too_long'],
+  [/\bdelete your own account\b/i, 'own_account'],
+  [/\bthe last superuser\b/i, 'last_superuser'],
+  [/\bwritten by the program itself\b/i, 'read_only'],
+  [/\bbelongs to no tenant\b/i, 'no_tenant'],
+  [/\btenant\b.*\b(archived|no longer exists)\b/i, 'tenant_missing'],
+  [/\bproduct\b.*\bno longer exists\b/i, 'product_missing'],
+  [/\brevoked key stays revoked\b/i, 'revoked'],
+  [/\bdatabase cannot be reached\b/i, 'unavailable'],
+  [/\bwent wrong on our side\b/i, 'internal_error'],
+];
+
 function codeFromSentence(message: string): KnownCode | undefined {
+  const known = SENTENCES.find(([sentence]) => sentence.test(message));
+  if (known) return known[1];
   if (/\bpart of a required relation reference\b/i.test(message)) return 'in_use';
   if (/\bemail: value must be unique\b/i.test(message)) return 'email_taken';
   if (/\b(pending|approval|approved)\b/i.test(message)) return 'user_pending';
@@ -85,11 +127,14 @@ export function errorMessage(error: unknown, t: TFunction): string {
     }
     return t(`error.${code}`);
   }
+  if (isPartMissing(error)) return t('error.network');
   if (error instanceof ClientResponseError) {
     if (error.status === 0) return t('error.network');
     const message = error.response?.message as string | undefined;
+    const models = message?.match(/^This provider key is used by (.+)\. Take it/)?.[1];
+    if (models) return t('error.key_in_use', { models });
     const recognised =
-      (error.status === 400 || error.status === 403) && message ? codeFromSentence(message) : undefined;
+      [400, 403, 500, 503].includes(error.status) && message ? codeFromSentence(message) : undefined;
     if (recognised) return t(`error.${recognised}`);
     if (Object.keys(fieldErrors(error, t)).length > 0) return t('error.fields');
     if (error.status === 401) return t('error.signed_out');
@@ -99,6 +144,7 @@ export function errorMessage(error: unknown, t: TFunction): string {
     // A proxy in front answered, because the server behind it does not.
     if (error.status >= 502 && !message) return t('error.network');
     if (error.status >= 500) return t('error.server', { message: message || String(error.status) });
+    if (/^failed to (create|update|delete) record\.?$/i.test(message ?? '')) return t('error.not_saved');
     return message || (error.status === 403 ? t('error.forbidden') : t('error.unknown'));
   }
   if (error instanceof RouterError) {
@@ -109,6 +155,11 @@ export function errorMessage(error: unknown, t: TFunction): string {
   }
   if (error instanceof TypeError) return t('error.network');
   return error instanceof Error && error.message ? error.message : t('error.unknown');
+}
+
+/** The limit that a complaint names. */
+function numberIn(message: string | undefined): string {
+  return message?.match(/-?\d[\d.e+]*\d|\d/)?.[0] ?? '';
 }
 
 /** The server's complaints by field, in the person's language where the code is a known one. */
@@ -129,7 +180,7 @@ export function fieldErrors(error: unknown, t: TFunction): Record<string, string
       continue;
     }
     result[field] = isKnown<KnownFieldCode>(KNOWN_FIELD_CODES, complaint.code)
-      ? t(`fieldError.${complaint.code}`)
+      ? t(`fieldError.${complaint.code}`, { limit: numberIn(complaint.message) })
       : (complaint.message ?? t('fieldError.validation_invalid_value'));
   }
   return result;

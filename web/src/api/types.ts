@@ -23,6 +23,8 @@ export interface UserRecord extends BaseRecord {
   budget_currency: string;
   budget_reset_date: string;
   litellm_api_key: string;
+  /** Language of mails; empty: the tenant's. */
+  locale: string;
   expand?: { tenant_id?: TenantRecord; product_id?: ProductRecord };
 }
 
@@ -50,8 +52,19 @@ export interface TenantRecord extends BaseRecord {
   regions: string[] | null;
   /** 0: as the installation. */
   usage_retention_days?: number;
+  /** Percents at which notices are given; null: as the settings say. */
+  budget_notices: number[] | null;
   /** Administrators only. */
   prices?: ListedPrice[] | null;
+}
+
+/** A budget beside a product's own. */
+export interface ProductWindow {
+  name: string;
+  limit: number;
+  period?: ProductRecord['budget_period'];
+  period_days?: number;
+  carry_over?: boolean;
 }
 
 export interface ProductRecord extends BaseRecord {
@@ -65,7 +78,10 @@ export interface ProductRecord extends BaseRecord {
   rate_limit: number;
   tokens_per_minute: number;
   parallel_requests: number;
+  budget_period: 'total' | 'days' | 'day' | 'week' | 'month';
   budget_period_days: number;
+  budget_carry_over: boolean;
+  budget_windows: ProductWindow[] | null;
   /** In percent; administrators only. */
   margin?: number;
   /** In place of the margin; administrators only. */
@@ -159,6 +175,7 @@ export interface UsageLogRecord extends BaseRecord {
 }
 
 export interface LedgerEntryRecord extends BaseRecord {
+  window: string;
   kind: 'post' | 'void' | 'expire' | 'reset' | 'limit';
   user_id: string;
   key_id: string;
@@ -189,6 +206,81 @@ export interface ExchangeRateRecord extends BaseRecord {
   rate: number;
   date: string;
   source: string;
+}
+
+export interface NotificationRecord extends BaseRecord {
+  user_id: string;
+  tenant_id: string;
+  kind: string;
+  title: string;
+  body: string;
+  read: boolean;
+  /** Of a budget notice: what it is about. */
+  data: {
+    owner?: 'user' | 'tenant';
+    owner_id?: string;
+    name?: string;
+    window?: string;
+    percent?: number;
+    used?: number;
+    limit?: number | null;
+    currency?: string;
+    period_end?: string;
+    forecast?: ForecastState;
+    used_up_at?: string;
+  } | null;
+  expand?: { user_id?: Pick<UserRecord, 'id' | 'email' | 'name'> };
+}
+
+export interface WebhookRecord extends BaseRecord {
+  name: string;
+  url: string;
+  /** Read back masked (`••••abcd`); in full in the answer to the call that made it. */
+  secret: string;
+  events: string[] | null;
+  tenant_id: string;
+  active: boolean;
+}
+
+export interface MessageRecord extends BaseRecord {
+  kind: 'mail' | 'webhook';
+  event: string;
+  recipient: string;
+  user_id: string;
+  tenant_id: string;
+  webhook_id: string;
+  subject: string;
+  state: 'waiting' | 'sent' | 'dead';
+  tries: number;
+  last_error: string;
+  next_try: string;
+  expires: string;
+}
+
+export interface OutboxStatus {
+  /** Whether a mail server is set. */
+  mail: boolean;
+  waiting: number;
+  dead: number;
+  webhook_events: string[];
+}
+
+export type ForecastState = 'unknown' | 'lasts' | 'used_up_at' | 'used_up';
+
+/** How a budget of a user or tenant stands and where it leads. */
+export interface BudgetRecord {
+  owner: 'user' | 'tenant';
+  owner_id: string;
+  window: string;
+  currency: string;
+  limit: number | null;
+  used: number;
+  reserved: number;
+  remaining: number | null;
+  percent: number | null;
+  period_start: string;
+  period_end: string;
+  forecast: { state: ForecastState; at: string };
 }
 
 export interface BookModel {
@@ -261,6 +353,8 @@ export interface ProviderInfo {
   needs_base_url: boolean;
   needs_secret: boolean;
   needs_region: boolean;
+  /** Optional: prices may depend on it. */
+  takes_region: boolean;
   supported: boolean;
   settings: { name: string; label: string }[];
 }
@@ -338,6 +432,9 @@ export interface Collections {
   ledger_entries: LedgerEntryRecord;
   audit_logs: AuditLogRecord;
   exchange_rates: ExchangeRateRecord;
+  notifications: NotificationRecord;
+  webhooks: WebhookRecord;
+  messages: MessageRecord;
 }
 
 export type CollectionName = keyof Collections;

@@ -1,4 +1,4 @@
-import { Button, Menu } from '@mantine/core';
+import { Button, Menu, Text } from '@mantine/core';
 import { IconLanguage } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import { LANGUAGE_NAMES, LANGUAGES, type Language, setLanguage } from '../lib/i18n';
@@ -16,7 +16,10 @@ export function LanguageMenu() {
           leftSection={<IconLanguage size={18} aria-hidden />}
           aria-label={`${t('common.language')}: ${i18n.language.toUpperCase()}`}
         >
-          {i18n.language.toUpperCase()}
+          {/* On a telephone the header has no room for it beside the name. */}
+          <Text span inherit visibleFrom="xs">
+            {i18n.language.toUpperCase()}
+          </Text>
         </Button>
       </Menu.Target>
       <Menu.Dropdown>

@@ -11,11 +11,14 @@ const COLORS: Record<string, string> = {
   inactive: 'gray',
   cancelled: 'gray',
   expired: 'orange',
+  waiting: 'yellow',
+  sent: 'teal',
+  dead: 'red',
 };
 
 export function StatusBadge({ status, label }: { status: string; label: string }) {
   return (
-    <Badge variant="dot" color={COLORS[status] ?? 'gray'} tt="none" fw={600}>
+    <Badge miw="max-content" variant="dot" color={COLORS[status] ?? 'gray'} tt="none" fw={600}>
       {label}
     </Badge>
   );

@@ -141,7 +141,7 @@ async fn both(
             &mut statement,
         )
         .unwrap();
-        let mut reader = Reader::Db(engine.db());
+        let mut reader = Reader::Engine(engine);
         if engine.holds(&mut reader, cond, statement).await.unwrap() {
             decided.insert(record.id().to_owned());
         }

@@ -3,9 +3,11 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::view::Shape;
-use crate::engine::Engine;
+use crate::engine::{Engine, Reader};
 use crate::error::{RecordError, Result};
+use crate::filter::{Cond, Root};
 use crate::principal::Principal;
+use crate::rules::Access;
 
 /// Most requests in one batch.
 const MAX_REQUESTS: usize = 50;
@@ -63,6 +65,7 @@ impl Engine {
                 format!("The length must be no more than {MAX_REQUESTS}."),
             ));
         }
+        self.refuse_early(principal, &requests).await?;
         let mut tx = self.0.db.begin().await?;
         let mut done = Vec::with_capacity(requests.len());
         for (at, request) in requests.into_iter().enumerate() {
@@ -116,6 +119,103 @@ impl Engine {
             });
         }
         Ok(Json::Array(answers))
+    }
+
+    /// What is refused anyway takes no turn of the writer: the first request is
+    /// looked at in full, the others as far as no request before them could
+    /// change the answer.
+    async fn refuse_early(&self, principal: &Principal, requests: &[BatchRequest]) -> Result<()> {
+        for (at, request) in requests.iter().enumerate() {
+            let result = match at {
+                0 => self.check_alone(principal, request).await,
+                _ if self.never(principal, request)? => self.check_alone(principal, request).await,
+                _ => Ok(()),
+            };
+            match result {
+                Ok(()) => {}
+                Err(error) if error.status >= 500 => return Err(error),
+                Err(error) => return Err(failed_at(at, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether rules and fields let a request pass as things stand.
+    async fn check_alone(&self, principal: &Principal, request: &BatchRequest) -> Result<()> {
+        let reader = &mut Reader::Engine(self);
+        match request {
+            BatchRequest::Create {
+                collection, body, ..
+            } => {
+                let target = self.collection(collection, true)?;
+                self.checked_create(reader, principal, &target, body)
+                    .await
+                    .map(drop)
+            }
+            BatchRequest::Update {
+                collection,
+                id,
+                body,
+                ..
+            } => {
+                let target = self.collection(collection, true)?;
+                self.checked_update(reader, principal, &target, id, body)
+                    .await
+                    .map(drop)
+            }
+            BatchRequest::Upsert {
+                collection, body, ..
+            } => {
+                let target = self.collection(collection, true)?;
+                let id = body.get("id").and_then(Json::as_str).unwrap_or_default();
+                if self.load(reader, &target, id).await?.is_some() {
+                    self.checked_update(reader, principal, &target, id, body)
+                        .await
+                        .map(drop)
+                } else {
+                    self.checked_create(reader, principal, &target, body)
+                        .await
+                        .map(drop)
+                }
+            }
+            BatchRequest::Delete { collection, id } => {
+                let target = self.collection(collection, false)?;
+                self.checked_delete(reader, principal, &target, id)
+                    .await
+                    .map(drop)
+            }
+        }
+    }
+
+    /// Whether the principal may do this to no record whatever stands in it.
+    fn never(&self, principal: &Principal, request: &BatchRequest) -> Result<bool> {
+        let (collection, accesses): (_, &[Access]) = match request {
+            BatchRequest::Create { collection, .. } => (collection, &[Access::Create]),
+            BatchRequest::Update { collection, .. } => (collection, &[Access::Update]),
+            BatchRequest::Upsert { collection, .. } => {
+                (collection, &[Access::Create, Access::Update])
+            }
+            BatchRequest::Delete { collection, .. } => (collection, &[Access::Delete]),
+        };
+        let Some(target) = self.0.schema.get(collection) else {
+            return Ok(true);
+        };
+        if target.read_only {
+            return Ok(true);
+        }
+        for access in accesses {
+            let condition = self.0.rules.condition(
+                *access,
+                target,
+                &Root::Row("t0"),
+                &self.context(principal),
+                &mut self.statement(),
+            )?;
+            if condition.is_some_and(|condition| condition != Cond::False) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn upsert_in(

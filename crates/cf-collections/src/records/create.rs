@@ -53,7 +53,8 @@ impl Engine {
     }
 
     /// Does what must not be done inside of a transaction, for
-    /// [`Engine::create_after`]: hashing a password is slow.
+    /// [`Engine::create_after`]: refuses what rules and fields refuse, and hashes
+    /// a password, which is slow.
     pub async fn prepare_create(
         &self,
         principal: &Principal,
@@ -61,13 +62,12 @@ impl Engine {
         body: &Map<String, Json>,
     ) -> Result<Prepared> {
         let target = self.collection(collection, true)?;
-        // Passwords are hashed before the transaction: it must not be slow. Only
-        // for what would pass, lest strangers keep the processors busy.
-        if body.contains_key("password") {
-            let mut reader = Reader::Db(&self.0.db);
-            let parsed = self
-                .checked_create(&mut reader, principal, &target, body)
-                .await?;
+        // What is refused anyway takes no turn of the writer, and the password is
+        // hashed before the transaction, which must not be slow.
+        let parsed = self
+            .checked_create(&mut Reader::Engine(self), principal, &target, body)
+            .await?;
+        if parsed.write.input("password").is_some() {
             let prepared = self
                 .0
                 .hooks
@@ -158,7 +158,7 @@ impl Engine {
     }
 
     /// Rule first, then fields, as PocketBase does.
-    async fn checked_create(
+    pub(super) async fn checked_create(
         &self,
         reader: &mut Reader<'_>,
         principal: &Principal,

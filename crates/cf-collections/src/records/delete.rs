@@ -21,6 +21,10 @@ const IN_USE: &str = "Failed to delete record. Make sure that the record is not 
 impl Engine {
     /// Deletes a record and what goes with it.
     pub async fn delete(&self, principal: &Principal, collection: &str, id: &str) -> Result<()> {
+        let target = self.collection(collection, false)?;
+        // What is refused anyway takes no turn of the writer.
+        self.checked_delete(&mut Reader::Engine(self), principal, &target, id)
+            .await?;
         let mut tx = self.0.db.begin().await?;
         self.delete_in(&mut tx, principal, collection, id).await?;
         tx.commit().await?;
@@ -36,21 +40,41 @@ impl Engine {
         id: &str,
     ) -> Result<()> {
         let target = self.collection(collection, false)?;
+        let old = self
+            .checked_delete(&mut Reader::Tx(tx), principal, &target, id)
+            .await?;
+        self.remove(tx, principal, old).await
+    }
+
+    /// Null rule, then whether the record is there, then the rule.
+    pub(super) async fn checked_delete(
+        &self,
+        reader: &mut Reader<'_>,
+        principal: &Principal,
+        target: &Arc<Collection>,
+        id: &str,
+    ) -> Result<Record> {
         if target.read_only {
             return Err(super::view::read_only());
         }
-        if target.rules.delete.is_none() && !principal.bypasses(&target) {
+        if target.rules.delete.is_none() && !principal.bypasses(target) {
+            if principal.is(target, id) {
+                return Err(RecordError::new(
+                    403,
+                    "You cannot delete your own account. Ask an administrator to delete it.",
+                ));
+            }
             return Err(RecordError::superusers_only());
         }
         let old = self
-            .load(&mut Reader::Tx(tx), &target, id)
+            .load(reader, target, id)
             .await?
             .ok_or_else(RecordError::not_found)?;
         let allowed = self
             .allowed(
-                &mut Reader::Tx(tx),
+                reader,
                 Access::Delete,
-                &target,
+                target,
                 old.values(),
                 By {
                     principal,
@@ -61,7 +85,7 @@ impl Engine {
         if allowed != Some(true) {
             return Err(RecordError::not_found());
         }
-        self.remove(tx, principal, old).await
+        Ok(old)
     }
 
     /// Boxed, as it calls itself for what depends on the record.

@@ -126,7 +126,7 @@ async fn load(
             collection.table,
             condition.where_clause()
         ));
-        for row in engine.0.db.query(&sql, params).await? {
+        for row in engine.read(&sql, params).await? {
             records.push(Record::read(collection, &row)?);
         }
     }

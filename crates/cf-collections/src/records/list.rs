@@ -127,9 +127,7 @@ impl Engine {
                 target.table,
                 condition.where_clause()
             ));
-            self.0
-                .db
-                .query(&sql, params)
+            self.read(&sql, params)
                 .await?
                 .iter()
                 .map(|row| Record::read(&target, row))
@@ -145,10 +143,10 @@ impl Engine {
                 target.table,
                 condition.where_clause()
             ));
-            self.0
-                .db
-                .query_opt(&sql, params)
+            self.read(&sql, params)
                 .await?
+                .into_iter()
+                .next()
                 .map_or(Ok(0_i64), |row| row.at(0))?
         };
         let items: Vec<Json> = self

@@ -54,7 +54,8 @@ impl Engine {
     }
 
     /// Does what must not be done inside of a transaction, for
-    /// [`Engine::update_after`]: hashing a password is slow.
+    /// [`Engine::update_after`]: refuses what rules and fields refuse, and hashes
+    /// a password, which is slow.
     pub async fn prepare_update(
         &self,
         principal: &Principal,
@@ -63,12 +64,11 @@ impl Engine {
         body: &Map<String, Json>,
     ) -> Result<Prepared> {
         let target = self.collection(collection, true)?;
-        // As for a new record: passwords are hashed before the transaction.
-        if body.get("password").is_some_and(|p| !p.is_null()) {
-            let mut reader = Reader::Db(&self.0.db);
-            let (old, parsed) = self
-                .checked_update(&mut reader, principal, &target, id, body)
-                .await?;
+        // As for a new record: refused, and hashed, before the transaction.
+        let (old, parsed) = self
+            .checked_update(&mut Reader::Engine(self), principal, &target, id, body)
+            .await?;
+        if parsed.write.input("password").is_some() {
             let prepared = self
                 .0
                 .hooks
@@ -161,7 +161,7 @@ impl Engine {
     }
 
     /// Null rule, then whether the record is there, then the rule, then fields.
-    async fn checked_update(
+    pub(super) async fn checked_update(
         &self,
         reader: &mut Reader<'_>,
         principal: &Principal,

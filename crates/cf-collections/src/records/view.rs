@@ -76,10 +76,10 @@ impl Engine {
             condition.where_clause()
         ));
         let row = self
-            .0
-            .db
-            .query_opt(&sql, params)
+            .read(&sql, params)
             .await?
+            .into_iter()
+            .next()
             .ok_or_else(RecordError::not_found)?;
         let record = Record::read(&target, &row)?;
         self.shape(principal, record, shape).await

@@ -53,14 +53,14 @@ pub(super) fn collection() -> Collection {
             Field::json("models", JsonShape::Texts, 100_000),
             Field::money("budget_total")
                 .computed(
-                    "coalesce((select a.limit_nanos from ledger_accounts a \
-                     where a.owner_id = {t}.id), 0)",
+                    "coalesce((select a.limit_nanos - a.carried_nanos - a.extra_nanos from ledger_accounts a \
+                     where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
                 )
                 .writing(Writing::Handed, Writing::Handed)
                 .set_by(Level::TenantAdmin),
             Field::signed_money("budget_used").computed(
                 "coalesce((select a.posted_nanos from ledger_accounts a \
-                 where a.owner_id = {t}.id), 0)",
+                 where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
             ),
             Field::date("expires"),
             Field::select("status", &["active", "revoked"])

@@ -19,6 +19,8 @@ pub(super) fn collection() -> Collection {
         fields: vec![
             Field::id(),
             Field::text("kind", 20),
+            // Which of the owner's budgets it is about; empty for calls, which count in all.
+            Field::text("window", 32).column("window_name"),
             Field::text("request_id", 128),
             Field::relation("user_id", "users", OnDelete::Keep),
             Field::relation("tenant_id", "tenants", OnDelete::Keep),

@@ -1,13 +1,21 @@
 //! Notes to a person, or to the administrators of a tenant.
 
 use crate::principal::Level;
-use crate::schema::{Collection, CollectionKind, Field, OnDelete, Rules};
+use crate::schema::{Collection, CollectionKind, Field, JsonShape, OnDelete, Rules};
 use crate::system::id_of;
 
 const OWN_OR_TENANTS: &str = r#"
     (@request.auth.id != "" && user_id = @request.auth.id)
     || (@request.auth.role = "tenant_admin" && @request.auth.tenant_id != ""
         && tenant_id = @request.auth.tenant_id)
+"#;
+
+/// Whether it was read is the reader's to say; of one that is nobody's, a
+/// tenant's administrator.
+const READERS: &str = r#"
+    (@request.auth.id != "" && user_id = @request.auth.id)
+    || (@request.auth.role = "tenant_admin" && @request.auth.tenant_id != ""
+        && tenant_id = @request.auth.tenant_id && user_id = "")
 "#;
 
 pub(super) fn collection() -> Collection {
@@ -23,6 +31,8 @@ pub(super) fn collection() -> Collection {
             Field::text("kind", 100).required().set_by(Level::Admin),
             Field::text("title", 500).required().set_by(Level::Admin),
             Field::text("body", 10_000).set_by(Level::Admin),
+            // The same for clients that write it in their own words.
+            Field::json("data", JsonShape::Object, 10_000).set_by(Level::Admin),
             // The one thing its reader may change.
             Field::bool("read"),
             Field::created(),
@@ -33,7 +43,7 @@ pub(super) fn collection() -> Collection {
         rules: Rules {
             list: Some(OWN_OR_TENANTS),
             view: Some(OWN_OR_TENANTS),
-            update: Some(OWN_OR_TENANTS),
+            update: Some(READERS),
             ..Rules::default()
         },
         unique: &[],

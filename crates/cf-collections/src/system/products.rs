@@ -28,7 +28,12 @@ pub(super) fn collection() -> Collection {
             Field::count("rate_limit"),
             Field::count("tokens_per_minute"),
             Field::count("parallel_requests"),
+            // How long the budget lasts; budget_period_days is for `days`.
+            Field::select("budget_period", &["total", "days", "day", "week", "month"]).or("days"),
             Field::count("budget_period_days").at_least(1).or(30_i64),
+            Field::bool("budget_carry_over"),
+            // Budgets beside it: `[{"name": "daily", "limit": 5, "period": "day"}]`.
+            Field::json("budget_windows", JsonShape::Objects, 10_000),
             // What the operator earns is not the customers' to see.
             Field::real("margin").seen_by(Level::Admin),
             // [{"model": "…", "input": 1, "output": 2}]: in place of the margin.

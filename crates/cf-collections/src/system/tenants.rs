@@ -25,14 +25,14 @@ pub(super) fn collection() -> Collection {
             // The limit for all users together; 0 is none.
             Field::money("budget_total")
                 .computed(
-                    "coalesce((select a.limit_nanos from ledger_accounts a \
-                     where a.owner_id = {t}.id), 0)",
+                    "coalesce((select a.limit_nanos - a.carried_nanos - a.extra_nanos from ledger_accounts a \
+                     where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
                 )
                 .writing(Writing::Handed, Writing::Handed)
                 .set_by(Level::Admin),
             Field::signed_money("budget_used").computed(
                 "coalesce((select a.posted_nanos from ledger_accounts a \
-                 where a.owner_id = {t}.id), 0)",
+                 where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
             ),
             Field::text("currency", 3)
                 .matching(CURRENCY)
@@ -40,6 +40,8 @@ pub(super) fn collection() -> Collection {
                 .or("EUR"),
             Field::text("time_zone", 64).or("Europe/Berlin"),
             Field::text("locale", 10).or("de"),
+            // Percents at which notices are given; null: as the settings say.
+            Field::json("budget_notices", JsonShape::Any, 1_000),
             Field::text("chat", 500).or("builtin"),
             Field::json("regions", JsonShape::Texts, 10_000),
             Field::json("prices", JsonShape::Objects, 500_000)

@@ -43,6 +43,8 @@ pub(super) fn collection() -> Collection {
             Field::bool("verified").set_by(Level::Admin),
             Field::password(),
             Field::text("name", 200),
+            // Language of mails; empty: the tenant's.
+            Field::text("locale", 10),
             Field::select("role", &["user", "tenant_admin", "admin"])
                 .required()
                 .or("user")
@@ -57,33 +59,33 @@ pub(super) fn collection() -> Collection {
                 .set_by(Level::TenantAdmin),
             Field::money("budget_total")
                 .computed(
-                    "coalesce((select a.limit_nanos from ledger_accounts a \
-                     where a.owner_id = {t}.id), 0)",
+                    "coalesce((select a.limit_nanos - a.carried_nanos - a.extra_nanos from ledger_accounts a \
+                     where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
                 )
                 .writing(Writing::Handed, Writing::Handed)
                 .set_by(Level::TenantAdmin),
             Field::signed_money("budget_used")
                 .computed(
                     "coalesce((select a.posted_nanos from ledger_accounts a \
-                     where a.owner_id = {t}.id), 0)",
+                     where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
                 )
                 .writing(Writing::Handed, BY_LEDGER)
                 .set_by(Level::Admin),
             Field::signed_money("budget_remaining")
                 .computed(
                     "coalesce((select a.limit_nanos - a.posted_nanos from ledger_accounts a \
-                     where a.owner_id = {t}.id), 0)",
+                     where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
                 )
                 .writing(Writing::Handed, BY_LEDGER)
                 .set_by(Level::Admin),
             Field::text("budget_currency", 3).computed(
                 "coalesce((select a.currency from ledger_accounts a \
-                 where a.owner_id = {t}.id), '')",
+                 where a.owner_id = {t}.id and a.window_name = 'main'), '')",
             ),
             Field::date("budget_reset_date")
                 .computed(
                     "coalesce((select a.reset_date from ledger_accounts a \
-                     where a.owner_id = {t}.id), '')",
+                     where a.owner_id = {t}.id and a.window_name = 'main'), '')",
                 )
                 .writing(Writing::Handed, Writing::Handed)
                 .set_by(Level::Admin),

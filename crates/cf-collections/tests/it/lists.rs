@@ -1,6 +1,10 @@
 //! Pages, order, fields and expansion.
 
-use cf_collections::ListParams;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cf_base::Random;
+use cf_collections::{Engine, EngineParts, ListParams, NoHooks};
 use serde_json::{Value as Json, json};
 
 use crate::world::{World, worlds};
@@ -167,5 +171,46 @@ async fn answers_hold_what_was_asked_for() {
                 .status,
             400
         );
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_takes_too_long_is_given_up_with_a_sentence() {
+    for w in worlds().await {
+        w.test
+            .db
+            .execute(
+                "insert into settings (id, key, created, updated) \
+                 with recursive n(i) as (select 1 union all select i + 1 from n where i < 30000) \
+                 select cast(100000000000000 + i as text), 'key' || cast(i as text), '', '' from n",
+                vec![],
+            )
+            .await
+            .unwrap();
+        let hurried = Engine::with_read_limit(
+            EngineParts {
+                db: w.test.db.clone(),
+                hooks: Arc::new(NoHooks),
+                clock: w.clock.clone(),
+                random: Random::system(),
+            },
+            Duration::from_millis(1),
+        );
+        let costly = ListParams::from_query([
+            (
+                "filter",
+                "key ~ 'a%b%c' || key ~ '1%2%3%4%5%6' || created ~ 'x%y%z'",
+            ),
+            ("sort", "created,-key"),
+        ])
+        .unwrap();
+        let refused = hurried
+            .list(&w.root, "settings", &costly)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.status, 400, "{}: {refused}", w.test.name);
+        assert!(refused.message.contains("Narrow the filter"), "{refused}");
+        // With the usual limit it is a list like any other.
+        assert!(w.engine.list(&w.root, "settings", &costly).await.is_ok());
     }
 }

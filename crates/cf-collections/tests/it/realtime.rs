@@ -1,11 +1,15 @@
 //! Who hears of what.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use cf_base::Secret;
 use cf_collections::{Action, Client, ClientLimits, Hub, Principal};
 use serde_json::{Value as Json, json};
 
 use crate::world::{World, worlds};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 struct Radio {
     hub: Hub,
@@ -30,14 +34,14 @@ impl Radio {
     }
 
     async fn tune(&self, who: &Principal, topics: &[&str]) -> Client {
-        let mut client = self.hub.connect().unwrap();
+        let mut client = self.hub.connect(HERE).unwrap();
         let hello = client.next().await.unwrap();
         assert_eq!(hello.event, "PB_CONNECT");
         assert_eq!(hello.data, json!({"clientId": client.id()}).to_string());
         assert_eq!(client.id().len(), 40);
         let topics: Vec<String> = topics.iter().map(|t| (*t).to_owned()).collect();
         self.hub
-            .subscribe(client.id(), who.clone(), &topics)
+            .subscribe(client.id(), who.clone(), None, &topics)
             .unwrap();
         client
     }
@@ -196,35 +200,36 @@ async fn subscriptions_have_limits_and_an_owner() {
             clients: 2,
             subscriptions: 3,
             queue: 2,
+            ..ClientLimits::default()
         };
         let radio = Radio::new(&w, limits);
         let hub = &radio.hub;
         let mut slow = radio.tune(&Principal::Guest, &[]).await;
         let topics = |n: usize| vec!["products/*".to_owned(); n];
         assert_eq!(
-            hub.subscribe("nobody", Principal::Guest, &topics(1))
+            hub.subscribe("nobody", Principal::Guest, None, &topics(1))
                 .unwrap_err()
                 .status,
             404
         );
         assert_eq!(
-            hub.subscribe(slow.id(), Principal::Guest, &topics(4))
+            hub.subscribe(slow.id(), Principal::Guest, None, &topics(4))
                 .unwrap_err()
                 .status,
             400
         );
-        hub.subscribe(slow.id(), w.a.user.clone(), &topics(1))
+        hub.subscribe(slow.id(), w.a.user.clone(), None, &topics(1))
             .unwrap();
-        hub.subscribe(slow.id(), w.a.user.clone(), &topics(2))
+        hub.subscribe(slow.id(), w.a.user.clone(), None, &topics(2))
             .unwrap();
         for other in [&Principal::Guest, &w.b.user, &w.root] {
             let refused = hub
-                .subscribe(slow.id(), other.clone(), &topics(1))
+                .subscribe(slow.id(), other.clone(), None, &topics(1))
                 .unwrap_err();
             assert_eq!(refused.status, 403);
         }
-        let second = hub.connect().unwrap();
-        assert_eq!(hub.connect().err().unwrap().status, 503);
+        let second = hub.connect(HERE).unwrap();
+        assert_eq!(hub.connect(HERE).err().unwrap().status, 503);
         drop(second);
         let mut third = radio.tune(&w.b.user, &["products/*"]).await;
         // One that does not listen is let go, the others are not.
@@ -238,5 +243,76 @@ async fn subscriptions_have_limits_and_an_owner() {
             received += 1;
         }
         assert!(received <= 2);
+    }
+}
+
+#[tokio::test]
+async fn guests_have_few_connections_and_not_for_nothing() {
+    for w in worlds().await {
+        let limits = ClientLimits {
+            guests_per_address: 2,
+            guest_idle: Duration::from_millis(50),
+            ..ClientLimits::default()
+        };
+        let radio = Radio::new(&w, limits);
+        let hub = &radio.hub;
+        let at = |address: &str| hub.connect(address.parse().unwrap());
+        let mut idle = at("2001:db8::1").unwrap();
+        let busy = radio.tune(&Principal::Guest, &["products/*"]).await;
+        let user = radio.tune(&w.a.user, &[]).await;
+        let _second = at("2001:db8::2").unwrap();
+        assert_eq!(at("2001:db8::3").err().unwrap().status, 429);
+        // Whoever is signed in is counted no longer, and others are not counted here.
+        let _third = hub.connect(HERE).unwrap();
+        assert_eq!(hub.connect(HERE).err().unwrap().status, 429);
+        assert!(at("2001:db9::1").is_ok());
+        drop(idle.next().await.expect("the greeting"));
+        let ended = tokio::time::timeout(Duration::from_secs(5), idle.next()).await;
+        assert_eq!(ended.expect("the connection ends"), None);
+        drop(idle);
+        assert!(at("2001:db8::3").is_ok());
+        for mut waiting in [busy, user] {
+            let waited = tokio::time::timeout(Duration::from_millis(300), waiting.next()).await;
+            assert!(waited.is_err(), "one that is wanted stays");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_nobodys_any_longer_closes_what_it_opened() {
+    for w in worlds().await {
+        let radio = Radio::new(&w, ClientLimits::default());
+        let mut clients = Vec::new();
+        for token in ["ended", "lesser", "same"] {
+            let client = radio.hub.connect(HERE).unwrap();
+            let token = Some(Secret::new(token));
+            let topics = ["users/*".to_owned()];
+            radio
+                .hub
+                .subscribe(client.id(), w.a.boss.clone(), token, &topics)
+                .unwrap();
+            clients.push(client);
+        }
+        assert_eq!(radio.hub.tokens().len(), 3);
+        radio.hub.recheck(&[
+            (Secret::new("ended"), None),
+            (Secret::new("lesser"), Some(w.b.user.clone())),
+            (Secret::new("same"), Some(w.a.boss.clone())),
+        ]);
+        w.update(&w.root, "users", w.a.user.id(), json!({"name": "New"}))
+            .await
+            .unwrap();
+        w.update(&w.root, "users", w.b.user.id(), json!({"name": "Other"}))
+            .await
+            .unwrap();
+        let [ended, lesser, same] = &mut clients[..] else {
+            panic!("three")
+        };
+        ended.next().await.expect("the greeting");
+        assert_eq!(ended.next().await, None);
+        lesser.next().await.expect("the greeting");
+        assert_eq!(next_record(lesser).await["name"], "Other");
+        same.next().await.expect("the greeting");
+        assert_eq!(next_record(same).await["name"], "New");
     }
 }

@@ -1,8 +1,10 @@
 //! Every rule of the database layer, on SQLite and PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use cf_base::Clock;
 use cf_db::{Db, DbError, Value};
@@ -172,6 +174,104 @@ async fn migrating_again_changes_nothing_and_a_newer_schema_is_refused() {
             "{}: {refused}",
             test.name
         );
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_gives_its_connection_and_its_locks_back() {
+    for test in databases().await.into_iter().filter(|t| t.db.is_postgres()) {
+        let mut connections = HashSet::new();
+        for _ in 0..40 {
+            let mut tx = test.db.begin().await.unwrap();
+            tx.execute("update data_version set version = 7", vec![])
+                .await
+                .unwrap();
+            let row = tx
+                .query_opt("select pg_backend_pid()", vec![])
+                .await
+                .unwrap()
+                .unwrap();
+            connections.insert(row.at::<i64>(0).unwrap());
+            drop(tx);
+        }
+        assert!(connections.len() <= 2, "{connections:?}");
+        // Another connection is not kept waiting by the row's lock.
+        let other = Db::open(&test.location).await.unwrap();
+        let written = other.execute("update data_version set version = 8", vec![]);
+        tokio::time::timeout(Duration::from_secs(5), written)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(version(&test.db).await, 8);
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_failed_says_why_ever_after_and_is_not_committed() {
+    const INSERT: &str = "insert into settings (id, key, created, updated) values ($1, $2, '', '')";
+    for test in databases().await {
+        let mut tx = test.db.begin().await.unwrap();
+        // The tenth of a hundred is one too many.
+        let rows = (0..100)
+            .map(|i| {
+                let id = if i == 9 { 8 } else { i };
+                vec![format!("k{id}").into(), format!("key{i}").into()]
+            })
+            .collect();
+        let refused = tx.execute_many(INSERT, rows).await.unwrap_err();
+        assert!(
+            matches!(refused, DbError::Unique(_)),
+            "{}: {refused}",
+            test.name
+        );
+        if test.db.is_postgres() {
+            let later = tx.query("select 1", vec![]).await.unwrap_err();
+            assert!(matches!(later, DbError::Unique(_)), "{later}");
+            let effect = Arc::new(AtomicBool::new(false));
+            tx.after_commit({
+                let effect = Arc::clone(&effect);
+                move || effect.store(true, Ordering::SeqCst)
+            });
+            let uncommitted = tx.commit().await.unwrap_err();
+            assert!(matches!(uncommitted, DbError::Unique(_)), "{uncommitted}");
+            assert!(!effect.load(Ordering::SeqCst));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_read_with_a_limit_ends_at_it_and_leaves_the_connection_as_it_was() {
+    const ENDLESS: &str = "with recursive n(i) as (select 1 union all select i + 1 - 1 from n) \
+                           select count(*) from n";
+    for test in databases().await {
+        let limit = Duration::from_millis(50);
+        for _ in 0..20 {
+            // More than there are connections, so that one left running shows.
+            let read = test.db.query_within(limit, ENDLESS, vec![]);
+            let ended = tokio::time::timeout(Duration::from_secs(10), read)
+                .await
+                .expect("the limit holds");
+            assert!(
+                matches!(ended, Err(DbError::TooLong)),
+                "{}: {ended:?}",
+                test.name
+            );
+        }
+        let short = test
+            .db
+            .query_within(limit, "select cast($1 as bigint)", vec![5.into()])
+            .await
+            .unwrap();
+        assert_eq!(short[0].at::<i64>(0).unwrap(), 5, "{}", test.name);
+        // What has no limit may take longer, on the same connections.
+        let long = "with recursive n(i) as (select 1 union all select i + 1 from n \
+                    where i < 3000000) select count(*) from n";
+        let rows = test.db.query(long, vec![]).await.unwrap();
+        assert_eq!(rows[0].at::<i64>(0).unwrap(), 3_000_000, "{}", test.name);
+        test.db
+            .execute("update data_version set version = 1", vec![])
+            .await
+            .unwrap();
     }
 }
 

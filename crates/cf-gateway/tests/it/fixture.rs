@@ -11,7 +11,7 @@ use cf_base::{
 use cf_db::{Db, Row, Value};
 use cf_gateway::{Deadlines, Gateway, GatewayBody, GatewayParts};
 use cf_http::HttpClient;
-use cf_ledger::{AccountKind, Ledger, NewAccount, open_account};
+use cf_ledger::{AccountKind, Ledger, NewAccount, Period, open_account};
 use cf_testkit::{MockUpstream, TestDb};
 use http::Response;
 use http_body_util::BodyExt as _;
@@ -101,7 +101,9 @@ impl Fixture {
                 currency: Currency::USD,
                 limit,
                 used: Nanos::ZERO,
-                period_days: 0,
+                period: Period::Total,
+                carry_over: false,
+                time_zone: String::new(),
                 resets_at: None,
             };
             open_account(&mut tx, &new, "test", &clock, &random)

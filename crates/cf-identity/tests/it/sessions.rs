@@ -266,10 +266,44 @@ async fn a_password_is_proven_again_by_somebody_signed_in() {
         for (password, right) in [(crate::fixture::PASSWORD, true), ("wrong", false)] {
             let matches = f
                 .identity
-                .password_matches(&account, &Secret::new(password))
+                .prove_password(&account, &Secret::new(password))
                 .await;
             assert_eq!(matches.unwrap(), right);
         }
+    }
+}
+
+#[tokio::test]
+async fn guesses_of_somebody_signed_in_are_slowed_down_as_at_a_sign_in() {
+    for f in fixtures().await {
+        let user = f.user("a@example.com").await;
+        let account = f.account(user).await;
+        let prove = |password: &'static str| {
+            let (identity, account) = (&f.identity, &account);
+            async move {
+                identity
+                    .prove_password(account, &Secret::new(password))
+                    .await
+            }
+        };
+        for _ in 0..5 {
+            assert!(!prove("wrong").await.unwrap());
+        }
+        for wait in [1, 2, 4] {
+            // Not even the right one is looked at.
+            let error = prove(crate::fixture::PASSWORD).await.unwrap_err();
+            let retry_after = std::time::Duration::from_secs(wait);
+            assert_eq!(error.kind, Kind::RateLimited { retry_after });
+            f.advance(wait);
+            assert!(!prove("wrong").await.unwrap());
+        }
+        f.advance(8);
+        assert!(prove(crate::fixture::PASSWORD).await.unwrap());
+        assert!(!prove("wrong").await.unwrap(), "slips before are forgiven");
+        // Another account, and signing in, are not slowed down by it.
+        f.sign_in("a@example.com", crate::fixture::PASSWORD, "192.0.2.1")
+            .await
+            .unwrap();
     }
 }
 

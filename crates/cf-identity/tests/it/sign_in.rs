@@ -1,3 +1,5 @@
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cf_base::{Kind, Secret};
@@ -293,4 +295,62 @@ async fn hashes_are_argon2id_as_owasp_recommends() {
     assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     let again = identity.hash_password(&password).await.unwrap();
     assert_ne!(hash.expose(), again.expose(), "each has its own salt");
+}
+
+/// What was logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn failed_sign_ins_are_logged_without_what_was_typed() {
+    for f in fixtures().await {
+        let user = f.user("a@example.com").await;
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let logging = tracing::subscriber::set_default(subscriber);
+        f.sign_in("a@example.com", PASSWORD, HOME).await.unwrap();
+        assert!(wrong(&f, "a@example.com", HOME).await.is_none());
+        assert!(
+            wrong(&f, "my-password-in-the-wrong-field", AWAY)
+                .await
+                .is_none()
+        );
+        f.set("users", user, "status", "suspended").await;
+        let _ = f.sign_in("a@example.com", PASSWORD, HOME).await;
+        f.set("users", user, "status", "active").await;
+        for _ in 0..10 {
+            wrong(&f, "a@example.com", HOME).await;
+        }
+        drop(logging);
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|l| l.contains("sign-in")).collect();
+        let (user, home, away) = (user.0.to_string(), HOME, AWAY);
+        for (line, parts) in [
+            (0, [user.as_str(), home, "wrong password"]),
+            (1, ["a sign-in failed", away, "no such account"]),
+            (2, [user.as_str(), home, "UserSuspended"]),
+            (12, ["a sign-in failed", home, "too many failures"]),
+        ] {
+            for part in parts {
+                assert!(lines[line].contains(part), "{part}: {}", lines[line]);
+            }
+        }
+        for typed in ["my-password", "not the password", PASSWORD, "example.com"] {
+            assert!(!text.contains(typed), "{typed} in {text}");
+        }
+    }
 }

@@ -178,6 +178,9 @@ pub async fn take(
             "This price list changes nothing, so there is nothing to take.",
         ));
     }
+    // Holds off whoever takes another list at the same time.
+    tx.execute("update data_version set version = version + 1", vec![])
+        .await?;
     let now = tx
         .query_opt(
             "select id from price_lists where effective <= $1 \
@@ -210,8 +213,6 @@ pub async fn take(
         ],
     )
     .await?;
-    tx.execute("update data_version set version = version + 1", vec![])
-        .await?;
     Ok(id)
 }
 

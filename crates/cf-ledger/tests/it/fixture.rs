@@ -9,7 +9,7 @@ use cf_base::{
 };
 use cf_db::Db;
 use cf_ledger::{
-    AccountKind, CallRecord, CallStatus, Hold, HoldRequest, Ledger, NewAccount, OwnPrices,
+    AccountKind, CallRecord, CallStatus, Hold, HoldRequest, Ledger, NewAccount, OwnPrices, Period,
     PriceVersion, open_account,
 };
 use cf_testkit::TestDb;
@@ -65,7 +65,9 @@ impl Fixture {
                 currency: Currency::USD,
                 limit,
                 used: Nanos::ZERO,
-                period_days: if kind == AccountKind::User { 30 } else { 0 },
+                period: Period::rolling(if kind == AccountKind::User { 30 } else { 0 }),
+                carry_over: false,
+                time_zone: String::new(),
                 resets_at: (kind == AccountKind::User)
                     .then(|| clock.now().after(Duration::from_secs(30 * 86_400))),
             };

@@ -6,4 +6,7 @@ mod calls;
 mod external;
 mod fixture;
 mod prices;
+mod resets;
 mod rollups;
+mod simulation;
+mod windows;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Counted;
-use crate::count::Count;
+use crate::count::{Count, MOST};
 
 /// Passes of one call at most that are looked at.
 const MAX_PASSES: usize = 1_000;
@@ -188,11 +188,15 @@ impl Pass {
 }
 
 fn add(sum: &mut Usage, pass: Usage) {
-    sum.input += pass.input;
-    sum.cache_read += pass.cache_read;
-    sum.cache_write += pass.cache_write;
-    sum.cache_write_1h += pass.cache_write_1h;
-    sum.output += pass.output;
+    for (sum, more) in [
+        (&mut sum.input, pass.input),
+        (&mut sum.cache_read, pass.cache_read),
+        (&mut sum.cache_write, pass.cache_write),
+        (&mut sum.cache_write_1h, pass.cache_write_1h),
+        (&mut sum.output, pass.output),
+    ] {
+        *sum = (*sum + more).min(MOST);
+    }
 }
 
 #[cfg(test)]

@@ -96,6 +96,8 @@ pub async fn with_password(
         && collection == AuthCollection::Users
         && account.tenant_id != Some(tenant.id)
     {
+        let (id, address) = (account.id, origin.address);
+        tracing::info!(account = %id, %address, reason = "another tenant's host", "a sign-in failed");
         return Err(RecordError::new(400, "Failed to authenticate.").into());
     }
     Ok(answer(&app, &account, query).await?.into_response())

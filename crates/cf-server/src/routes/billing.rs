@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use cf_base::{
-    Caller, Currency, Error, Kind, Money, Nanos, RequestId, ServiceTier, Usage, UserId,
+    Caller, Currency, Error, Extra, Kind, Money, Nanos, RequestId, ServiceTier, Usage, UserId,
     parse_decimal_nanos,
 };
 use cf_ledger::{ExternalUsage, PriceVersion, Reservation};
@@ -124,6 +124,15 @@ struct LogRequest {
     /// Tokens of the prompt that were written to the provider's cache (for 5 minutes).
     #[serde(default)]
     cache_write_tokens: u64,
+    /// Tokens of the prompt that were written to the provider's cache for an hour.
+    #[serde(default)]
+    cache_write_1h_tokens: u64,
+    /// Of the tokens out: reasoning.
+    #[serde(default)]
+    reasoning_tokens: u64,
+    /// The service tier that the provider said it served; empty for the usual one.
+    #[serde(default)]
+    service_tier: String,
     /// What it cost; without it the price book decides.
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 1_000_000)]
     cost: Option<Number>,
@@ -265,6 +274,7 @@ pub async fn log_usage(
         request.request_id.as_deref().unwrap_or_default(),
         "request_id",
     )?;
+    let usage = usage(&request);
     let model = request
         .model
         .filter(|m| !m.is_empty() && m.len() <= 200)
@@ -298,11 +308,6 @@ pub async fn log_usage(
         .as_deref()
         .map(|id| self::request_id(id, "reservation_id"))
         .transpose()?;
-    // Every token is in one class: the parts are not more than the whole.
-    let cached = request.cached_tokens.min(request.prompt_tokens);
-    let written = request
-        .cache_write_tokens
-        .min(request.prompt_tokens - cached);
     let price = price(&app, &caller, &model);
     let user_id = caller.user_id;
     let logged = app
@@ -311,13 +316,7 @@ pub async fn log_usage(
             request_id: request_id.clone(),
             caller,
             model,
-            usage: Usage {
-                input: request.prompt_tokens - cached - written,
-                cache_read: cached,
-                cache_write: written,
-                output: request.completion_tokens,
-                ..Usage::default()
-            },
+            usage,
             cost,
             price,
             reservation,
@@ -505,6 +504,32 @@ fn amount(number: &Number, field: &'static str) -> Result<Nanos, Error> {
                 format!("{field} is a decimal number from 0 to 1000000."),
             )
         })
+}
+
+/// What was used. Every token is in one class: the parts are not more than the whole.
+fn usage(request: &LogRequest) -> Usage {
+    let mut input = request.prompt_tokens;
+    let mut part = |tokens: u64| {
+        let taken = tokens.min(input);
+        input -= taken;
+        taken
+    };
+    let cache_read = part(request.cached_tokens);
+    let cache_write = part(request.cache_write_tokens);
+    let cache_write_1h = part(request.cache_write_1h_tokens);
+    Usage {
+        input,
+        cache_read,
+        cache_write,
+        cache_write_1h,
+        output: request.completion_tokens,
+        reasoning: request.reasoning_tokens.min(request.completion_tokens),
+        extra: Extra {
+            tier: ServiceTier::served(&request.service_tier),
+            ..Extra::default()
+        },
+        ..Usage::default()
+    }
 }
 
 fn price(app: &App, caller: &Caller, model: &str) -> Option<Arc<PriceVersion>> {

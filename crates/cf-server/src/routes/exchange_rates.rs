@@ -8,8 +8,20 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::error::BillingError;
 use crate::manager::Manager;
+use crate::openapi::ErrorAnswer;
 
-/// `GET /api/exchange-rates/status`
+/// Tells how old the exchange rates in use are
+///
+/// For administrators who are signed in.
+#[utoipa::path(
+    get, path = "/api/exchange-rates/status", tag = "Prices", operation_id = "exchange_rates_status",
+    security(("session" = [])),
+    responses(
+        (status = 200, description = "`items` by currency, `max_age_days`, and whether they are `fetched`", body = Value),
+        (status = 401, description = "Not signed in", body = ErrorAnswer),
+        (status = 403, description = "No administrator", body = ErrorAnswer),
+    )
+)]
 pub async fn status(State(app): State<App>, manager: Manager) -> Result<Json<Value>, BillingError> {
     match &manager {
         Manager::Person(person) if person.is_admin() => {}

@@ -9,11 +9,13 @@ use cf_base::{Error, Kind};
 use cf_identity::AuditEntry;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::App;
 use crate::error::BillingError;
 use crate::extract::read_body;
 use crate::manager::Manager;
+use crate::openapi::ErrorAnswer;
 
 /// Largest price list: ten times the one that comes with the program.
 const LIST_BODY: usize = 16 << 20;
@@ -21,13 +23,26 @@ const LIST_BODY: usize = 16 << 20;
 const SHOWN: usize = 200;
 
 /// What is looked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct BookQuery {
+    /// A part of the name of provider and model, such as `openai/gpt`.
     #[serde(default)]
     search: String,
 }
 
-/// `GET /api/prices`
+/// Shows the price book: its editions and the models of the one in force
+///
+/// For administrators who are signed in. Prices are US dollars for one token or piece, as text.
+#[utoipa::path(
+    get, path = "/api/prices", tag = "Prices", operation_id = "price_book",
+    params(BookQuery), security(("session" = [])),
+    responses(
+        (status = 200, description = "`editions`, up to 200 `models`, and how many there are in `total`", body = Value),
+        (status = 401, description = "Not signed in", body = ErrorAnswer),
+        (status = 403, description = "No administrator", body = ErrorAnswer),
+    )
+)]
 pub async fn book(
     State(app): State<App>,
     manager: Manager,
@@ -45,7 +60,8 @@ pub async fn book(
 }
 
 /// How a list is to be taken.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ImportQuery {
     /// The day from which it holds; empty: today.
     #[serde(default)]
@@ -55,8 +71,23 @@ pub struct ImportQuery {
     confirm: String,
 }
 
-/// `POST /api/prices/import`, the body being the file; without one the list that
-/// comes with the program.
+/// Shows what a new price list changes, and takes it when that is confirmed
+///
+/// For administrators who are signed in. The body is the file, in the format of the `prices.json` that
+/// comes with the program; without one it is that file.
+#[utoipa::path(
+    post, path = "/api/prices/import", tag = "Prices", operation_id = "import_prices",
+    params(ImportQuery), request_body = Value, security(("session" = [])),
+    responses(
+        (status = 200, description = "What it would change, with the `hash` that confirms it", body = Value),
+        (status = 201, description = "Taken: `id` and `effective`", body = Value),
+        (status = 400, description = "The file or the day cannot be understood", body = ErrorAnswer),
+        (status = 401, description = "Not signed in", body = ErrorAnswer),
+        (status = 403, description = "No administrator", body = ErrorAnswer),
+        (status = 409, description = "Not the changes that were confirmed", body = ErrorAnswer),
+        (status = 422, description = "It changes nothing", body = ErrorAnswer),
+    )
+)]
 pub async fn import(
     State(app): State<App>,
     manager: Manager,

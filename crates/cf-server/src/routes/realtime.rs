@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use cf_base::Secret;
 use cf_collections::RecordError;
 use futures_util::stream;
 use serde::Deserialize;
 
 use crate::App;
 use crate::error::CoreError;
-use crate::extract::{RECORD_BODY, SignedIn, read_body};
+use crate::extract::{Origin, RECORD_BODY, SignedIn, read_body, token};
 
 /// An idle stream is closed and the SDK connects again.
 const IDLE: Duration = Duration::from_secs(5 * 60);
@@ -28,8 +29,8 @@ struct Subscribe {
 }
 
 /// `GET /api/realtime`
-pub async fn connect(State(app): State<App>) -> Result<Response, CoreError> {
-    let client = app.hub.connect()?;
+pub async fn connect(State(app): State<App>, origin: Origin) -> Result<Response, CoreError> {
+    let client = app.hub.connect(origin.address)?;
     let stopping = app.stopping.clone();
     let ends_at = tokio::time::Instant::now() + LONGEST;
     let frames = stream::unfold(
@@ -65,6 +66,7 @@ pub async fn connect(State(app): State<App>) -> Result<Response, CoreError> {
 pub async fn subscribe(
     State(app): State<App>,
     signed_in: SignedIn,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, CoreError> {
     let body = read_body(body, RECORD_BODY).await?;
@@ -74,6 +76,7 @@ pub async fn subscribe(
     app.hub.subscribe(
         &request.client_id,
         signed_in.principal,
+        signed_in.session.and(token(&headers)).map(Secret::new),
         &request.subscriptions,
     )?;
     Ok(StatusCode::NO_CONTENT)

@@ -75,6 +75,8 @@ pub struct UserRecord {
     email_visibility: bool,
     verified: bool,
     name: String,
+    /// Language of mails; empty: the tenant's.
+    locale: String,
     /// `user`, `tenant_admin` or `admin`.
     role: String,
     /// `pending`, `active` or `suspended`.

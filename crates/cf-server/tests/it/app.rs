@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cf_base::{Clock, MasterKey, Random, Timestamp};
 use cf_identity::IdentityParams;
 use cf_server::{App, Dispatch, Parts, Settings};
-use cf_testkit::{MockUpstream, Reply, TestDb};
+use cf_testkit::{MockMail, MockUpstream, Reply, TestDb};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -27,8 +27,45 @@ pub struct TestApp {
     pub product: String,
     pub name: &'static str,
     dispatch: Dispatch,
+    master: MasterKey,
+    random: Random,
     test_db: TestDb,
     _data_dir: tempfile::TempDir,
+}
+
+/// What tests of all kinds need.
+fn usual(data_dir: &std::path::Path) -> Settings {
+    Settings {
+        data_dir: Some(data_dir.into()),
+        allow_private_upstreams: Some(true),
+        billing_api_key: Some("billing-key-of-the-tests".into()),
+        ..Settings::default()
+    }
+}
+
+/// The settings for a scripted mail server.
+pub fn mail_settings(mail: &MockMail) -> Settings {
+    Settings {
+        smtp_host: Some("127.0.0.1".into()),
+        smtp_port: Some(mail.port()),
+        smtp_security: Some("none".into()),
+        smtp_from: Some("CloudFreedom <no-reply@example.com>".into()),
+        ..Settings::default()
+    }
+}
+
+/// Waits until `probe` finds something, ten seconds at most.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) -> T {
+    for _ in 0..400 {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("waited ten seconds for {what}");
 }
 
 /// Somebody who calls, with what proves who it is.
@@ -41,6 +78,30 @@ pub struct Client {
     pub id: String,
     /// The user's first API key, where there is one.
     pub key: String,
+}
+
+/// A stream of events, as far as it has been read.
+pub struct Listening {
+    body: Body,
+    text: String,
+}
+
+impl Listening {
+    /// The next event, or `None` once the server has ended the stream.
+    pub async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Some(event);
+            }
+            let frame = tokio::time::timeout(Duration::from_secs(10), self.body.frame())
+                .await
+                .expect("something within ten seconds")?;
+            let data = frame.unwrap().into_data().unwrap();
+            self.text.push_str(std::str::from_utf8(&data).unwrap());
+        }
+    }
 }
 
 /// What came back.
@@ -83,28 +144,70 @@ impl TestApp {
     pub async fn each() -> Vec<Self> {
         let mut all = Vec::new();
         for test_db in cf_testkit::databases().await {
-            all.push(Self::start(test_db).await);
+            all.push(Self::start(test_db, Settings::default()).await);
         }
         all
     }
 
-    /// The program on SQLite, for what no database has a part in.
-    pub async fn new() -> Self {
-        Self::start(TestDb::sqlite().await).await
+    /// The program on each database, with a mail server.
+    pub async fn each_with_mail() -> Vec<(Self, MockMail)> {
+        let mut all = Vec::new();
+        for test_db in cf_testkit::databases().await {
+            let mail = MockMail::start().await;
+            let test = Self::start(test_db, mail_settings(&mail)).await;
+            all.push((test, mail));
+        }
+        all
     }
 
-    async fn start(test_db: TestDb) -> Self {
+    /// The program on SQLite with these settings beside the usual ones.
+    pub async fn with(settings: Settings) -> Self {
+        Self::start(TestDb::sqlite().await, settings).await
+    }
+
+    /// Another node on the same database, or the program after a restart.
+    pub async fn another_node(&self, settings: Settings) -> App {
+        let settings = settings.or(usual(self._data_dir.path()));
+        self.node(settings).await
+    }
+
+    async fn node(&self, settings: Settings) -> App {
+        let config = settings.resolve().unwrap();
+        App::start(Parts {
+            identity: IdentityParams {
+                billing_key: config.billing_api_key.clone(),
+                ..IdentityParams::cheap_for_tests()
+            },
+            config,
+            db: self.test_db.db.clone(),
+            clock: self.clock.clone(),
+            master: self.master.clone(),
+            random: self.random.clone(),
+        })
+        .await
+        .unwrap()
+    }
+
+    /// The program on SQLite, for what no database has a part in.
+    pub async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    /// The same, with exchange rates fetched from an address.
+    pub async fn fetching_rates(url: String) -> Self {
+        let settings = Settings {
+            exchange_rates_url: Some(url),
+            ..Settings::default()
+        };
+        Self::with(settings).await
+    }
+
+    async fn start(test_db: TestDb, settings: Settings) -> Self {
         let clock = Clock::mock(Timestamp::parse("2026-01-10 12:00:00Z").unwrap());
         let random = Random::system();
         let data_dir = tempfile::tempdir().unwrap();
-        let config = Settings {
-            data_dir: Some(data_dir.path().into()),
-            allow_private_upstreams: Some(true),
-            billing_api_key: Some("billing-key-of-the-tests".into()),
-            ..Settings::default()
-        }
-        .resolve()
-        .unwrap();
+        let config = settings.or(usual(data_dir.path())).resolve().unwrap();
+        let master = MasterKey::new(&random);
         let app = App::start(Parts {
             identity: IdentityParams {
                 billing_key: config.billing_api_key.clone(),
@@ -113,8 +216,8 @@ impl TestApp {
             config,
             db: test_db.db.clone(),
             clock: clock.clone(),
-            master: MasterKey::new(&random),
-            random,
+            master: master.clone(),
+            random: random.clone(),
         })
         .await
         .unwrap();
@@ -136,6 +239,8 @@ impl TestApp {
             product: String::new(),
             name: test_db.name,
             dispatch,
+            master,
+            random,
             test_db,
             _data_dir: data_dir,
         };
@@ -281,6 +386,14 @@ impl TestApp {
 }
 
 impl Client {
+    /// The same calling another node.
+    pub fn through(&self, node: &App) -> Self {
+        Self {
+            dispatch: Dispatch::new(node.clone()),
+            ..self.clone()
+        }
+    }
+
     /// The same at another host.
     pub fn at(&self, host: &str) -> Self {
         Self {
@@ -360,6 +473,26 @@ impl Client {
     pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let body = body.map(Value::to_string).unwrap_or_default();
         self.send_text(method, path, body).await
+    }
+
+    /// Listens to topics over the realtime API.
+    pub async fn listen(&self, topics: &[&str]) -> Listening {
+        let request = Request::get("/api/realtime")
+            .header("host", &self.host)
+            .body(Body::empty())
+            .unwrap();
+        let response = self.dispatch.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let mut listening = Listening {
+            body: response.into_body(),
+            text: String::new(),
+        };
+        let hello = listening.next().await.unwrap();
+        let data = hello.split("data:").nth(1).unwrap();
+        let data: Value = serde_json::from_str(data).unwrap();
+        let body = json!({"clientId": data["clientId"], "subscriptions": topics});
+        self.post("/api/realtime", &body).await.expect(204);
+        listening
     }
 
     pub async fn send_text(&self, method: &str, path: &str, body: String) -> Answer {

@@ -168,3 +168,35 @@ async fn an_old_rate_is_told_to_administrators() {
         .await;
     assert_eq!(status(&test).await["stale"], true);
 }
+
+#[tokio::test]
+async fn the_configured_address_is_asked_when_the_server_starts() {
+    let bank = MockUpstream::start(ecb("2026-01-09", "1.25")).await;
+    let test = TestApp::fetching_rates(bank.base_url()).await;
+    for _ in 0..100 {
+        if !bank.received().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(bank.received().len(), 1);
+    let status = test
+        .root
+        .get("/api/exchange-rates/status")
+        .await
+        .expect(200);
+    assert_eq!(status.json()["fetched"], true);
+}
+
+#[tokio::test]
+async fn of_two_nodes_that_fetch_at_once_one_writes() {
+    for test in TestApp::each().await {
+        let bank = MockUpstream::start(ecb("2026-01-09", "1.25")).await;
+        let url = bank.base_url();
+        let fetches = (0..8).map(|_| fetch_exchange_rates(&test.app, &url));
+        let new = futures_util::future::join_all(fetches).await;
+        let new: usize = new.into_iter().map(|n| n.unwrap()).sum();
+        assert_eq!(new, 1, "{}", test.name);
+        assert_eq!(rates(&test, "2026-01-09").await.len(), 1);
+    }
+}

@@ -271,3 +271,47 @@ async fn the_price_book_bills_by_the_place_of_the_provider_key() {
         test.assert_settled().await;
     }
 }
+
+#[tokio::test]
+async fn other_programs_report_every_class_of_token() {
+    for test in TestApp::each().await {
+        let alice = test.user("alice").await;
+        let models = test
+            .root
+            .get("/api/collections/models/records")
+            .await
+            .json();
+        let prices = json!({"prices": {"input": 1, "output": 2, "cached_input": 0.1,
+            "cache_write": 1.25, "cache_write_1h": 2, "reasoning": 3,
+            "service_tiers": {"priority": {"input": 10, "output": 20}}}});
+        let id = models["items"][0]["id"].as_str().unwrap();
+        test.root.change("models", id, &prices).await.expect(200);
+        let report = |id: &str, tier: &str| {
+            json!({"request_id": id, "user_id": alice.id, "model": "small",
+                "prompt_tokens": 1000, "cached_tokens": 500, "cache_write_tokens": 200,
+                "cache_write_1h_tokens": 100, "completion_tokens": 50, "reasoning_tokens": 20,
+                "service_tier": tier})
+        };
+        let log = |report: Value| {
+            let program = test.program();
+            async move {
+                program
+                    .post("/api/usage/log", &report)
+                    .await
+                    .expect(201)
+                    .json()
+            }
+        };
+        // 200 × 1 + 500 × 0.1 + 200 × 1.25 + 100 × 2 + 30 × 2 + 20 × 3 millionths.
+        let logged = log(report("one", "default")).await;
+        assert_eq!(logged["cost"], 0.000_82, "{}", test.name);
+        // At priority without cache prices of its own: 1000 × 10 + 50 × 20.
+        assert_eq!(log(report("two", "priority")).await["cost"], 0.011);
+        // No more of a part than there is of the whole.
+        let mut odd = report("three", "");
+        odd["cached_tokens"] = 5_000.into();
+        odd["reasoning_tokens"] = 5_000.into();
+        assert_eq!(log(odd).await["cost"], 0.000_25);
+        test.assert_settled().await;
+    }
+}

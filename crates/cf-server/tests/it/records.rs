@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::app::{PASSWORD, TestApp};
+use crate::app::{PASSWORD, TestApp, id};
 
 #[tokio::test]
 async fn a_stranger_signs_up_where_the_tenant_allows_it_and_waits() {
@@ -167,4 +167,48 @@ async fn bad_input_is_a_clear_refusal() {
         .await
         .expect(400);
     assert!(refused.json()["data"]["base_url"].is_object());
+}
+
+#[tokio::test]
+async fn a_provider_key_stays_while_models_run_on_it() {
+    for test in TestApp::each().await {
+        let path = |collection: &str| format!("/api/collections/{collection}/records");
+        let keys = test.root.get(&path("provider_keys")).await.json();
+        let key = id(&keys["items"][0]);
+        let key_path = format!("{}/{key}", path("provider_keys"));
+        let refused = test.root.delete(&key_path).await.expect(400).json();
+        let sentence = refused["message"].as_str().unwrap();
+        assert!(sentence.contains("used by small."), "{sentence}");
+        assert_eq!(refused["data"]["id"]["code"], "validation_in_use");
+        // Without the model, and with the tenant of both, it goes.
+        let model = id(&test.root.get(&path("models")).await.json()["items"][0]);
+        test.root
+            .delete(&format!("{}/{model}", path("models")))
+            .await
+            .expect(204);
+        test.root.delete(&key_path).await.expect(204);
+        let tenant = test.new_tenant("other").await;
+        let key = json!({"name": "Own", "provider": "demo", "tenant_id": tenant});
+        let key = id(&test.root.create("provider_keys", key).await);
+        let model = json!({"name": "own", "tenant_id": tenant, "prices": {"input": 1, "output": 2},
+            "deployments": [{"provider_key": key, "model": "demo", "weight": 1, "order": 0}]});
+        test.root.create("models", model).await;
+        test.root
+            .delete(&format!("{}/{tenant}", path("tenants")))
+            .await
+            .expect(204);
+        test.root.record("provider_keys", &key).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn who_deletes_the_own_account_is_told_who_can() {
+    for test in TestApp::each().await {
+        let boss = test.person("boss", "tenant_admin", &test.tenant).await;
+        let path = format!("/api/collections/users/records/{}", boss.id);
+        let refused = boss.delete(&path).await.expect(403).json();
+        let sentence = refused["message"].as_str().unwrap();
+        assert!(sentence.contains("your own account"), "{sentence}");
+        test.root.delete(&path).await.expect(204);
+    }
 }

@@ -103,3 +103,22 @@ async fn a_user_signs_in_at_the_own_tenants_address_only() {
         .await
         .expect(400);
 }
+
+#[tokio::test]
+async fn guesses_at_the_old_password_are_slowed_down() {
+    for test in TestApp::each().await {
+        let alice = test.user("alice").await;
+        let mut change = json!({"password": "another password", "passwordConfirm": "another password",
+            "oldPassword": "a guess"});
+        for _ in 0..5 {
+            let refused = alice.change("users", &alice.id, &change).await.expect(400);
+            assert!(refused.json()["data"]["oldPassword"].is_object());
+        }
+        change["oldPassword"] = PASSWORD.into();
+        let refused = alice.change("users", &alice.id, &change).await.expect(429);
+        assert_eq!(refused.header("retry-after"), "1");
+        assert!(refused.text().contains("try again"), "{}", refused.text());
+        test.clock.advance(std::time::Duration::from_secs(1));
+        alice.change("users", &alice.id, &change).await.expect(200);
+    }
+}

@@ -1,3 +1,6 @@
+use std::io::Write as _;
+use std::process::Stdio;
+
 use cf_db::Location;
 use cf_http::HttpClient;
 use serde_json::json;
@@ -58,6 +61,39 @@ fn people_and_keys_are_made_from_a_shell() {
         "some password",
     ];
     ok(&admin);
+    // Out of the sight of the process list.
+    let piped = |arguments: &[&str], input: &str| {
+        let mut command = program(arguments);
+        command.arg("--data-dir").arg(dir);
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Who needs no input may be gone before it is written.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    for arguments in [
+        &["superuser", "upsert", "pipe@example.com", "-"][..],
+        &[
+            "admin",
+            "create",
+            "--email",
+            "pipe@example.com",
+            "--password",
+            "-",
+        ],
+    ] {
+        let short = piped(arguments, "short\n");
+        assert!(said(&short).contains("8 character"), "{}", said(&short));
+        let made = piped(arguments, "some password\n");
+        assert!(made.status.success(), "{}", said(&made));
+        // Without a terminal nobody can be asked.
+        let asked = piped(
+            &arguments[..arguments.len() - 1 - usize::from(arguments[0] == "admin")],
+            "",
+        );
+        assert_eq!(asked.status.code(), Some(1));
+        assert!(said(&asked).contains("give `-`"), "{}", said(&asked));
+    }
     let again = fails(&admin);
     assert!(again.contains("unique"), "{again}");
     let short = fails(&[

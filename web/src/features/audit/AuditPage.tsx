@@ -22,6 +22,8 @@ const COLLECTION_LABELS: Record<string, NavItem['label'] | undefined> = {
   api_keys: 'keys',
   billing_keys: 'billingKeys',
   exchange_rates: 'exchangeRates',
+  webhooks: 'webhooks',
+  messages: 'outbox',
   price_lists: 'priceBook',
 };
 

@@ -83,7 +83,7 @@ function Notices() {
   const steps = useSteps(admin);
   return (
     <>
-      {admin && steps.loaded && (!steps.done.providerKey || !steps.done.model) && <StepList />}
+      {admin && steps.loaded && (!steps.done.providerKey || !steps.done.model) && <StepList titled />}
       {!!pending.data && (
         <Alert
           color="yellow"

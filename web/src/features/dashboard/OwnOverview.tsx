@@ -12,6 +12,9 @@ import { useSignedIn } from '../../lib/session';
 import { BudgetBar } from '../../ui/BudgetBar';
 import { EmptyState } from '../../ui/EmptyState';
 import { PageHeader } from '../../ui/PageHeader';
+import { WindowCard } from '../budgets/BudgetSection';
+import { Forecast } from '../budgets/Forecast';
+import { useBudgets } from '../budgets/queries';
 import { useUsageSummary } from '../usage/queries';
 import { LatestCalls } from './LatestCalls';
 import { useLiveUsage } from './live';
@@ -59,8 +62,9 @@ export function OwnBudget() {
   useRealtime(
     'users',
     session.superuser ? undefined : session.id,
-    () => void queries.invalidateQueries({ queryKey: ['users', 'one', session.id] }),
+    () => void queries.invalidateQueries({ queryKey: ['users'] }),
   );
+  const budgets = useBudgets('users', session.superuser ? undefined : session.id);
   if (!user.data) return null;
   const { budget_total, budget_used, budget_remaining, budget_currency, budget_reset_date } = user.data;
   return (
@@ -68,7 +72,14 @@ export function OwnBudget() {
       <Title order={2} mb="xs">
         {t('dashboard.myBudget')}
       </Title>
-      {budget_total > 0 ? (
+      {budgets.data && budgets.data.windows.length > 1 ? (
+        <Stack gap="xs">
+          {budgets.data.windows.map((window) => (
+            <WindowCard key={window.name} window={window} currency={budgets.data.currency} />
+          ))}
+          <Forecast collection="users" owner={session.id} />
+        </Stack>
+      ) : budget_total > 0 ? (
         <Stack gap="xs">
           <Text fz="1.75rem" fw={650}>
             {t('budget.left', {
@@ -76,6 +87,7 @@ export function OwnBudget() {
             })}
           </Text>
           <BudgetBar used={budget_used} total={budget_total} currency={budget_currency} />
+          <Forecast collection="users" owner={session.id} />
           {budget_reset_date && (
             <Text size="sm" c="dimmed">
               {t('budget.resets', { date: formatDate(budget_reset_date, locale) })}

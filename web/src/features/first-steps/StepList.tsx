@@ -34,7 +34,8 @@ export function useSteps(enabled = true) {
   };
 }
 
-export function StepList() {
+/** `titled` where no heading of the page says already what this is. */
+export function StepList({ titled = false }: { titled?: boolean }) {
   const { t } = useTranslation();
   const session = useSignedIn();
   const { done } = useSteps();
@@ -42,7 +43,7 @@ export function StepList() {
   return (
     <Card withBorder>
       <Group justify="space-between" mb="xs">
-        <Title order={2}>{t('steps.title')}</Title>
+        {titled && <Title order={2}>{t('steps.title')}</Title>}
         <Badge variant="light" tt="none">
           {t('steps.progress', { done: count, count: STEPS.length })}
         </Badge>

@@ -6,6 +6,7 @@ import { useLocale } from '../../lib/i18n';
 import type { Column } from '../../ui/DataTable';
 import { Money } from '../../ui/Money';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { useBudgetWords } from '../budgets/words';
 
 /** How many model names a cell shows before it counts the rest. */
 const SHOWN = 3;
@@ -13,6 +14,7 @@ const SHOWN = 3;
 export function useProductColumns(): Column<ProductRecord>[] {
   const { t } = useTranslation();
   const locale = useLocale();
+  const words = useBudgetWords();
   return [
     {
       key: 'name',
@@ -42,11 +44,20 @@ export function useProductColumns(): Column<ProductRecord>[] {
       key: 'budget',
       header: t('field.budgetIncluded'),
       sort: 'budget_included',
-      cell: (row) =>
-        t('products.perPeriod', {
-          amount: formatMoney(row.budget_included, row.currency, locale),
-          days: row.budget_period_days || 30,
-        }),
+      cell: (row) => (
+        <Stack gap={0}>
+          <Text size="sm">{formatMoney(row.budget_included, row.currency, locale)}</Text>
+          <Text size="xs" c="dimmed">
+            {words.period(row.budget_period || 'days', row.budget_period_days || 30)}
+          </Text>
+          {(row.budget_windows ?? []).map((window) => (
+            <Text key={window.name} size="xs" c="dimmed">
+              {`${window.name}: ${formatMoney(window.limit, row.currency, locale)}, `}
+              {words.period(window.period ?? 'total', window.period_days ?? 0)}
+            </Text>
+          ))}
+        </Stack>
+      ),
     },
     {
       key: 'models',

@@ -1,4 +1,4 @@
-import { SimpleGrid, Switch, TagsInput, Textarea, TextInput } from '@mantine/core';
+import { Box, Input, Select, SimpleGrid, Switch, TagsInput, Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useTranslation } from 'react-i18next';
 import { useOptions, useSaveRecord } from '../../api/records';
@@ -8,6 +8,8 @@ import { AmountInput, numberOr } from '../../ui/AmountInput';
 import { CurrencySelect } from '../../ui/CurrencySelect';
 import { FormDialog } from '../../ui/FormDialog';
 import { notifyDone } from '../../ui/notify';
+import { MAX_WINDOWS, PERIODS } from '../budgets/queries';
+import { draftOf, specOf, WindowFields } from '../budgets/WindowFields';
 import { fromRows, toRows } from '../prices/list';
 import { PriceListEditor } from '../prices/PriceListEditor';
 
@@ -27,7 +29,10 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
       rate_limit: (record?.rate_limit ?? 60) as number | string,
       tokens_per_minute: (record?.tokens_per_minute ?? 0) as number | string,
       parallel_requests: (record?.parallel_requests ?? 0) as number | string,
+      budget_period: record?.budget_period ?? 'days',
       budget_period_days: (record?.budget_period_days || 30) as number | string,
+      budget_carry_over: record?.budget_carry_over ?? false,
+      budget_windows: (record?.budget_windows ?? []).map(draftOf),
       margin: (record?.margin ?? 0) as number | string,
       prices: toRows(record?.prices),
       active: record?.active ?? true,
@@ -52,6 +57,7 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
           tokens_per_minute: numberOr(values.tokens_per_minute, 0),
           parallel_requests: numberOr(values.parallel_requests, 0),
           budget_period_days: numberOr(values.budget_period_days, 30),
+          budget_windows: values.budget_windows.map(specOf),
           margin: numberOr(values.margin, 0),
           prices: fromRows(values.prices),
         };
@@ -78,11 +84,19 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
         <AmountInput label={t('field.price')} {...form.getInputProps('price')} />
         <CurrencySelect {...form.getInputProps('currency')} />
         <AmountInput label={t('field.budgetIncluded')} required {...form.getInputProps('budget_included')} />
-        <AmountInput
-          label={t('field.budgetPeriodDays')}
-          allowDecimal={false}
-          {...form.getInputProps('budget_period_days')}
+        <Select
+          label={t('budgets.periodLabel')}
+          allowDeselect={false}
+          data={PERIODS.map((value) => ({ value, label: t(`budgets.period.${value}`) }))}
+          {...form.getInputProps('budget_period')}
         />
+        {form.values.budget_period === 'days' && (
+          <AmountInput
+            label={t('field.budgetPeriodDays')}
+            allowDecimal={false}
+            {...form.getInputProps('budget_period_days')}
+          />
+        )}
         <AmountInput
           label={t('field.margin')}
           description={t('products.marginHint')}
@@ -93,6 +107,26 @@ export function ProductForm({ record, onClose }: { record?: ProductRecord; onClo
           {...form.getInputProps('margin')}
         />
       </SimpleGrid>
+      {form.values.budget_period !== 'total' && (
+        <Switch
+          label={t('budgets.carryOver')}
+          {...form.getInputProps('budget_carry_over', { type: 'checkbox' })}
+        />
+      )}
+      <Input.Wrapper
+        label={t('budgets.more')}
+        description={t('budgets.moreHint')}
+        error={form.errors.budget_windows}
+      >
+        <Box mt="xs">
+          <WindowFields
+            drafts={form.values.budget_windows}
+            onChange={(windows) => form.setFieldValue('budget_windows', windows)}
+            currency={form.values.currency}
+            most={MAX_WINDOWS - 1}
+          />
+        </Box>
+      </Input.Wrapper>
       <TagsInput
         label={t('field.models')}
         description={t('products.modelsHint')}

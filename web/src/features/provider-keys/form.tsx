@@ -93,11 +93,12 @@ export function ProviderKeyForm({ record, onClose }: { record?: ProviderKeyRecor
           {...form.getInputProps('base_url')}
         />
       )}
-      {chosen?.needs_region && (
+      {(chosen?.needs_region || chosen?.takes_region) && (
         <TextInput
           label={t('field.region')}
-          required
-          placeholder="eu-central-1"
+          description={chosen.needs_region ? undefined : t('providerKeys.regionHint')}
+          required={chosen.needs_region}
+          placeholder={chosen.needs_region ? 'eu-central-1' : 'eu'}
           maxLength={64}
           {...form.getInputProps('region')}
         />

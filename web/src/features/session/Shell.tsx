@@ -11,6 +11,7 @@ import { Brand } from '../../ui/Brand';
 import { EmptyState } from '../../ui/EmptyState';
 import { LanguageMenu } from '../../ui/LanguageMenu';
 import { SchemeToggle } from '../../ui/SchemeToggle';
+import { Bell } from '../notices/Bell';
 
 /** The frame of the portal: header, navigation by role, and the page if the role may see it. */
 export function Shell() {
@@ -30,7 +31,7 @@ export function Shell() {
         {t('common.skipToContent')}
       </a>
       <AppShell.Header>
-        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
+        <Group h="100%" px={{ base: 'xs', sm: 'md' }} justify="space-between" wrap="nowrap">
           <Group gap="sm" wrap="nowrap" style={{ minWidth: 0 }}>
             <Burger
               opened={opened}
@@ -44,6 +45,7 @@ export function Shell() {
             <DemoBadge />
           </Group>
           <Group gap={4} wrap="nowrap">
+            <Bell />
             <LanguageMenu />
             <SchemeToggle />
           </Group>

@@ -2,10 +2,10 @@ import { Anchor, Stack, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import type { TenantRecord } from '../../api/types';
-import { BudgetBar } from '../../ui/BudgetBar';
 import type { Column } from '../../ui/DataTable';
 import { Money } from '../../ui/Money';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { BudgetOf } from '../budgets/BudgetOf';
 
 export function useTenantColumns(): Column<TenantRecord>[] {
   const { t } = useTranslation();
@@ -16,14 +16,7 @@ export function useTenantColumns(): Column<TenantRecord>[] {
       sort: 'name',
       cell: (row) => (
         <Stack gap={0}>
-          <Anchor
-            component={Link}
-            to="/users"
-            search={{ tenant: row.id } as never}
-            size="sm"
-            fw={600}
-            title={t('tenants.usersOf')}
-          >
+          <Anchor component={Link} to={`/tenants/${row.id}` as never} size="sm" fw={600}>
             {row.name}
           </Anchor>
           <Text size="xs" c="dimmed">
@@ -44,7 +37,13 @@ export function useTenantColumns(): Column<TenantRecord>[] {
       header: t('field.budget'),
       cell: (row) =>
         row.budget_total > 0 ? (
-          <BudgetBar used={row.budget_used} total={row.budget_total} currency={row.currency} />
+          <BudgetOf
+            collection="tenants"
+            owner={row.id}
+            used={row.budget_used}
+            total={row.budget_total}
+            currency={row.currency}
+          />
         ) : (
           <Text size="sm" c="dimmed">
             {t('common.noLimit')} (<Money value={row.budget_used ?? 0} currency={row.currency} />)

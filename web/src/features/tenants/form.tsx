@@ -16,6 +16,16 @@ import { PriceListEditor } from '../prices/PriceListEditor';
 const TYPES = ['internal', 'customer', 'demo'] as const;
 const STATUSES = ['active', 'suspended', 'archived'] as const;
 
+const NOTICES = ['default', 'own', 'off'] as const;
+const DEFAULT_PERCENTS = [50, 80, 100];
+
+function noticesOf(record?: TenantRecord): (typeof NOTICES)[number] {
+  if (!record?.budget_notices) return 'default';
+  return record.budget_notices.length > 0 ? 'own' : 'off';
+}
+
+const isPercent = (text: string) => /^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= 100;
+
 export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose: () => void }) {
   const { t } = useTranslation();
   const info = useQuery(infoQuery);
@@ -35,10 +45,14 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       chat: record?.chat || 'builtin',
       regions: record?.regions ?? [],
       usage_retention_days: record?.usage_retention_days ?? 0,
+      notices: noticesOf(record),
+      percents: (record?.budget_notices ?? DEFAULT_PERCENTS).map(String),
       prices: toRows(record?.prices),
     },
     validate: {
       name: required(t),
+      percents: (value, { notices }) =>
+        notices === 'own' && !value.every(isPercent) ? t('tenants.percentsWrong') : null,
       slug: (value) => (/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(value) ? null : t('validation.slug')),
     },
   });
@@ -48,8 +62,10 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       title={record ? t('tenants.editTitle') : t('tenants.new')}
       form={form}
       onClose={onClose}
-      onSubmit={async (values) => {
-        const body = { ...values, prices: fromRows(values.prices) };
+      onSubmit={async ({ notices, percents, ...values }) => {
+        const own = [...new Set(percents.map(Number))].sort((a, b) => a - b);
+        const budget_notices = notices === 'default' ? null : notices === 'off' ? [] : own;
+        const body = { ...values, budget_notices, prices: fromRows(values.prices) };
         await save.mutateAsync({ id: record?.id, body });
         notifyDone(t('common.saved'));
         onClose();
@@ -110,6 +126,21 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
           {...form.getInputProps('usage_retention_days')}
         />
       </SimpleGrid>
+      <Select
+        label={t('tenants.notices')}
+        description={t('tenants.noticesHint')}
+        allowDeselect={false}
+        data={NOTICES.map((value) => ({ value, label: t(`tenants.noticesMode.${value}`) }))}
+        {...form.getInputProps('notices')}
+      />
+      {form.values.notices === 'own' && (
+        <TagsInput
+          label={t('tenants.percents')}
+          description={t('tenants.percentsHint')}
+          maxTags={10}
+          {...form.getInputProps('percents')}
+        />
+      )}
       <TextInput
         label={t('field.chat')}
         description={t('tenants.chatHint')}

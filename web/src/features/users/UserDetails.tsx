@@ -9,7 +9,7 @@ import { useRecord, useRecordList } from '../../api/records';
 import type { LedgerEntryRecord, UserRecord } from '../../api/types';
 import { formatDate, formatDateTime } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
-import { BudgetBar } from '../../ui/BudgetBar';
+import { useSignedIn } from '../../lib/session';
 import { ConfirmButton } from '../../ui/ConfirmButton';
 import { type Column, DataTable } from '../../ui/DataTable';
 import { EmptyState } from '../../ui/EmptyState';
@@ -17,6 +17,9 @@ import { ErrorNote } from '../../ui/ErrorNote';
 import { Money } from '../../ui/Money';
 import { PageHeader } from '../../ui/PageHeader';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { BudgetOf } from '../budgets/BudgetOf';
+import { BudgetSection } from '../budgets/BudgetSection';
+import { MAIN } from '../budgets/queries';
 import { LatestCalls } from '../dashboard/LatestCalls';
 import { useLiveUsage } from '../dashboard/live';
 import { KeyTable } from '../keys/KeyTable';
@@ -28,8 +31,11 @@ import { TopUpDialog } from './TopUpDialog';
 export function UserDetails({ id }: { id: string }) {
   const { t } = useTranslation();
   const queries = useQueryClient();
+  const session = useSignedIn();
   const user = useRecord('users', id, 'tenant_id,product_id');
-  useRealtime('users', id, () => void queries.invalidateQueries({ queryKey: ['users', 'one', id] }));
+  useRealtime('users', id, () => {
+    for (const what of ['one', 'budgets']) void queries.invalidateQueries({ queryKey: ['users', what, id] });
+  });
   useLiveUsage();
   if (user.error)
     return <ErrorNote error={user.error} title={t('error.loadFailed')} onRetry={() => user.refetch()} />;
@@ -42,6 +48,15 @@ export function UserDetails({ id }: { id: string }) {
       <Header user={user.data} />
       <Stack gap="lg">
         <Facts user={user.data} />
+        <BudgetSection
+          owners="users"
+          id={id}
+          mayChange={
+            session.superuser ||
+            session.role === 'admin' ||
+            (session.role === 'tenant_admin' && session.id !== id && user.data.role !== 'admin')
+          }
+        />
         <section>
           <KeyTable userId={id} headed />
         </section>
@@ -102,7 +117,13 @@ function Facts({ user }: { user: UserRecord }) {
         <Fact label={t('field.product')}>{user.expand?.product_id?.name ?? '–'}</Fact>
         <Fact label={t('field.budget')}>
           {user.budget_total > 0 ? (
-            <BudgetBar used={user.budget_used} total={user.budget_total} currency={user.budget_currency} />
+            <BudgetOf
+              collection="users"
+              owner={user.id}
+              used={user.budget_used}
+              total={user.budget_total}
+              currency={user.budget_currency}
+            />
           ) : (
             t('budget.none')
           )}
@@ -133,7 +154,17 @@ function Fact({ label, children }: { label: string; children: ReactNode }) {
 }
 
 /** The notes the server itself writes. */
-const OWN_NOTES = ['account opened', 'reset by hand', 'top-up'] as const;
+const OWN_NOTES = [
+  'account opened',
+  'reset by hand',
+  'top-up',
+  'limit set',
+  'period ended',
+  'budgets set',
+  'budgets of the product',
+  'increase',
+  'increase ended',
+] as const;
 function isOwnNote(note: string): note is (typeof OWN_NOTES)[number] {
   return (OWN_NOTES as readonly string[]).includes(note);
 }
@@ -175,7 +206,14 @@ function Ledger({ userId }: { userId: string }) {
       align: 'right',
       cell: (row) => <Money value={row.reserved} currency={row.currency} />,
     },
-    { key: 'note', header: t('field.note'), cell: (row) => note(row.note) || row.request_id || '–' },
+    {
+      key: 'note',
+      header: t('field.note'),
+      cell: (row) =>
+        [row.window && row.window !== MAIN ? row.window : '', note(row.note) || row.request_id || '–']
+          .filter(Boolean)
+          .join(': '),
+    },
   ];
   return (
     <section>

@@ -2,9 +2,9 @@ import { Anchor, Button, Group, Stack, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import type { UserRecord } from '../../api/types';
-import { BudgetBar } from '../../ui/BudgetBar';
 import type { Column } from '../../ui/DataTable';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { BudgetOf } from '../budgets/BudgetOf';
 
 export function useUserColumns(onApprove: (user: UserRecord) => void): Column<UserRecord>[] {
   const { t } = useTranslation();
@@ -38,7 +38,13 @@ export function useUserColumns(onApprove: (user: UserRecord) => void): Column<Us
       sort: 'budget_used',
       cell: (row) =>
         row.budget_total > 0 ? (
-          <BudgetBar used={row.budget_used} total={row.budget_total} currency={row.budget_currency} />
+          <BudgetOf
+            collection="users"
+            owner={row.id}
+            used={row.budget_used}
+            total={row.budget_total}
+            currency={row.budget_currency}
+          />
         ) : (
           '–'
         ),

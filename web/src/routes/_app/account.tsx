@@ -1,8 +1,9 @@
-import { Alert, Button, Card, PasswordInput, Stack, TextInput, Title } from '@mantine/core';
+import { Alert, Button, Card, PasswordInput, Select, Stack, TextInput, Title } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { createFileRoute } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import { pb } from '../../api/client';
+import { LANGUAGE_NAMES, LANGUAGES } from '../../lib/i18n';
 import { useSignedIn } from '../../lib/session';
 import { passwordRules, required } from '../../lib/validate';
 import { FormError, useFormSubmit } from '../../ui/FormDialog';
@@ -33,7 +34,7 @@ function ProfileForm() {
   const { t } = useTranslation();
   const session = useSignedIn();
   const form = useForm({
-    initialValues: { name: session.record?.name ?? '' },
+    initialValues: { name: session.record?.name ?? '', locale: session.record?.locale ?? '' },
     validate: { name: required(t) },
   });
   const submit = useFormSubmit(form, async (values) => {
@@ -51,6 +52,15 @@ function ProfileForm() {
             required
             maxLength={200}
             {...form.getInputProps('name')}
+          />
+          <Select
+            label={t('account.mailLanguage')}
+            data={LANGUAGES.map((value) => ({ value, label: LANGUAGE_NAMES[value] }))}
+            placeholder={t('account.tenantsLanguage')}
+            clearable
+            {...form.getInputProps('locale')}
+            value={form.values.locale || null}
+            onChange={(value) => form.setFieldValue('locale', value ?? '')}
           />
           <FormError error={submit.error} form={form} />
           <Button type="submit" loading={submit.pending} style={{ alignSelf: 'flex-start' }}>

@@ -1,4 +1,4 @@
-//! What the load generator and the mock upstream share. `cargo xtask bench` runs both.
+//! What the load generator, the mock upstream and the filler share. `cargo xtask bench` runs both.
 
 pub mod arguments;
 pub mod histogram;

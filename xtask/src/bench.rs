@@ -14,7 +14,7 @@ use crate::scratch::Scratch;
 use crate::server::{self, Options, Server, text_at};
 use crate::services::nginx::Nginx;
 use crate::workspace::Workspace;
-use crate::{http, model_seed, wait, web};
+use crate::{bench_ledger, http, model_seed, wait, web};
 
 const MODEL: &str = "bench-mock";
 const CONNECTIONS: &[u32] = &[1, 32];
@@ -24,33 +24,38 @@ const BUDGET: u32 = 1_000_000;
 const LOAD_LIMIT: Duration = Duration::from_secs(120);
 const VERIFY_LIMIT: Duration = Duration::from_secs(600);
 
-struct Settings {
-    seconds: u32,
-    rounds: u32,
+pub struct Settings {
+    pub seconds: u32,
+    pub rounds: u32,
     /// Measures only direct and nginx; for work on the bench itself, before there is a server.
-    without_server: bool,
+    pub without_server: bool,
 }
 
-struct Target {
-    name: &'static str,
-    address: SocketAddr,
-    key: String,
+pub struct Target {
+    pub name: &'static str,
+    pub address: SocketAddr,
+    pub key: String,
 }
 
-struct Case {
+pub struct Case {
     name: &'static str,
     body: PathBuf,
 }
 
 /// What one target did in one case, one entry a round.
-struct Series {
-    case: &'static str,
-    connections: u32,
-    target: &'static str,
+pub struct Series {
+    pub case: &'static str,
+    pub connections: u32,
+    pub target: &'static str,
     rounds: Vec<Value>,
 }
 
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    if let Some((name, rest)) = arguments.split_first()
+        && name == "ledger"
+    {
+        return bench_ledger::run(workspace, rest);
+    }
     let settings = read_settings(arguments)?;
     if settings.without_server {
         server::build(workspace, &["bench"])?;
@@ -94,7 +99,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let series = measure(workspace, &settings, &targets, &cases)?;
     if let Some(ours) = &ours {
         // Numbers of a server that lost a booking would be worth nothing.
-        ours.check_books(workspace, &data_dir, total_requests(&series))?;
+        ours.check_books(workspace, &data_dir, total_requests(&series, "ours"))?;
     }
     report(workspace, &settings, &nginx.version, &series)
 }
@@ -129,7 +134,7 @@ fn read_settings(arguments: &[String]) -> Result<Settings> {
     Ok(settings)
 }
 
-fn case(scratch: &Scratch, name: &'static str, stream: bool) -> Result<Case> {
+pub fn case(scratch: &Scratch, name: &'static str, stream: bool) -> Result<Case> {
     let mut body = json!({
         "model": MODEL,
         "messages": [
@@ -147,13 +152,13 @@ fn case(scratch: &Scratch, name: &'static str, stream: bool) -> Result<Case> {
     Ok(Case { name, body: path })
 }
 
-struct Mock {
-    address: SocketAddr,
+pub struct Mock {
+    pub address: SocketAddr,
     _server: Background,
 }
 
 impl Mock {
-    fn start(workspace: &Workspace) -> Result<Self> {
+    pub fn start(workspace: &Workspace) -> Result<Self> {
         let address = http::loopback(http::free_port()?);
         let log = workspace.log_file("mock-upstream")?;
         let mut command = Command::new(workspace.release_binary("mock-upstream"));
@@ -177,23 +182,17 @@ impl Mock {
     }
 }
 
-struct Ours {
-    server: Server,
-    api_key: String,
+pub struct Ours {
+    pub server: Server,
+    pub api_key: String,
     user_id: String,
-    superuser: server::Api,
+    pub superuser: server::Api,
 }
 
 impl Ours {
     /// Our server with a user who may do everything, and whose every request is checked, reserved and booked.
-    fn start(workspace: &Workspace, data_dir: &Path, mock: SocketAddr) -> Result<Self> {
-        let options = Options {
-            port: http::free_port()?,
-            data_dir,
-            demo: true,
-            log: Some("server-bench"),
-        };
-        let server = Server::start(workspace, &options)?;
+    pub fn start(workspace: &Workspace, data_dir: &Path, mock: SocketAddr) -> Result<Self> {
+        let server = start_server(workspace, data_dir)?;
         let demo = server.demo()?;
         let superuser = server.superuser(&demo)?;
         model_seed::add_model(
@@ -232,8 +231,33 @@ impl Ours {
         })
     }
 
+    /// The same people on the same data after `change`, made while no server runs.
+    pub fn restarted(
+        self,
+        workspace: &Workspace,
+        data_dir: &Path,
+        change: impl FnOnce() -> Result<()>,
+    ) -> Result<Self> {
+        let Self {
+            server,
+            api_key,
+            user_id,
+            ..
+        } = self;
+        drop(server);
+        change()?;
+        let server = start_server(workspace, data_dir)?;
+        let superuser = server.superuser(&server.demo()?)?;
+        Ok(Self {
+            server,
+            api_key,
+            user_id,
+            superuser,
+        })
+    }
+
     /// One usage log for every answered request, and a ledger that agrees with itself.
-    fn check_books(&self, workspace: &Workspace, data_dir: &Path, answered: u64) -> Result<()> {
+    pub fn check_books(&self, workspace: &Workspace, data_dir: &Path, answered: u64) -> Result<()> {
         let filter = http::encode(&format!("user_id='{}' && status='ok'", self.user_id));
         let path = format!("/api/collections/usage_logs/records?perPage=1&filter={filter}");
         let count = || -> Result<u64> {
@@ -270,7 +294,19 @@ impl Ours {
     }
 }
 
-fn measure(
+fn start_server(workspace: &Workspace, data_dir: &Path) -> Result<Server> {
+    let folder = data_dir.file_name().and_then(|name| name.to_str());
+    let log = format!("server-bench-{}", folder.unwrap_or("data"));
+    let options = Options {
+        port: http::free_port()?,
+        data_dir,
+        demo: true,
+        log: Some(&log),
+    };
+    Server::start(workspace, &options)
+}
+
+pub fn measure(
     workspace: &Workspace,
     settings: &Settings,
     targets: &[Target],
@@ -307,7 +343,7 @@ fn measure(
     Ok(series)
 }
 
-fn load(
+pub fn load(
     workspace: &Workspace,
     target: &Target,
     case: &Case,
@@ -345,8 +381,8 @@ fn load(
     Ok(result)
 }
 
-fn total_requests(series: &[Series]) -> u64 {
-    let ours = series.iter().filter(|series| series.target == "ours");
+pub fn total_requests(series: &[Series], target: &str) -> u64 {
+    let ours = series.iter().filter(|series| series.target == target);
     ours.flat_map(|series| &series.rounds)
         .filter_map(|round| round["requests"].as_u64())
         .sum()
@@ -354,7 +390,7 @@ fn total_requests(series: &[Series]) -> u64 {
 
 impl Series {
     /// The median over the measured rounds, without the warm-up.
-    fn median(&self, field: &str) -> f64 {
+    pub fn median(&self, field: &str) -> f64 {
         let measured = self.rounds.iter().skip(1);
         let mut values: Vec<f64> = measured.filter_map(|round| round[field].as_f64()).collect();
         values.sort_by(f64::total_cmp);

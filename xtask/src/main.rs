@@ -7,7 +7,9 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod bench;
+mod bench_ledger;
 mod browser;
+mod chaos;
 mod clients;
 mod docs;
 mod http;
@@ -46,13 +48,19 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "test",
-        arguments: "[lint|rust|web|clients|browser|docs]...",
+        arguments: "[lint|rust|chaos|web|clients|browser|docs]...",
         about: "run everything CI runs, or only the named steps",
         run: test::run,
     },
     Command {
+        name: "chaos",
+        arguments: "[--rounds N] [--seed N]",
+        about: "kill the server in the middle of 500 calls, 1000 times, and compare the books",
+        run: chaos::run,
+    },
+    Command {
         name: "bench",
-        arguments: "[--seconds N] [--rounds N] [--without-server]",
+        arguments: "[ledger [--rows N]] [--seconds N] [--rounds N] [--without-server]",
         about: "measure requests a second and latency: direct, through nginx, through us",
         run: bench::run,
     },

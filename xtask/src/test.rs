@@ -8,7 +8,7 @@ use crate::clients::Stack;
 use crate::services::postgres::Postgres;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{browser, docs, node, process, server, web};
+use crate::{browser, chaos, docs, node, process, server, web};
 
 const LIMIT: Duration = Duration::from_secs(3600);
 
@@ -51,6 +51,11 @@ const STEPS: &[Step] = &[
         groups: &["rust"],
         title: "cargo test",
         run: |session| session.cargo_test(),
+    },
+    Step {
+        groups: &["chaos"],
+        title: "chaos",
+        run: |session| chaos::rounds(session.workspace, 200, None),
     },
     Step {
         groups: &["web"],
@@ -119,7 +124,9 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             .iter()
             .any(|step| step.groups.contains(&name.as_str()))
         {
-            bail!("there is no step `{name}`; known: lint, rust, web, clients, browser, docs");
+            bail!(
+                "there is no step `{name}`; known: lint, rust, chaos, web, clients, browser, docs"
+            );
         }
     }
     web::ensure_output_folder(workspace)?;

@@ -6,6 +6,7 @@
 //! knows no table but the two it needs for migrations.
 
 mod error;
+mod log;
 mod migrate;
 mod postgres;
 mod sqlite;
@@ -113,7 +114,8 @@ impl Db {
     }
 
     /// Blocks the calling thread, which must be one of the caller's own, until
-    /// every commit so far is on the disk. PostgreSQL sees to that by itself.
+    /// every commit so far is on the disk. PostgreSQL sees to that by itself. If
+    /// the disk refuses the process ends; an error means that it was not asked.
     pub fn sync_inline(&self) -> Result<()> {
         match &self.0 {
             Backend::Sqlite(db) => db.sync_inline(),

@@ -10,10 +10,9 @@
 //! commit survives the process); the log is then synced by us, after the writing
 //! connection is free again, and many commits can share one sync.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,6 +20,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
+use crate::log::{self, Log};
 use crate::{DbError, Result, Row, Value};
 
 /// How long a statement waits for a lock of another process.
@@ -42,29 +42,6 @@ pub struct Sqlite {
     checkpointer: Arc<Mutex<Option<Connection>>>,
 }
 
-/// The write-ahead log's file, for syncing it. SQLite keeps its locks on other
-/// files, and the log stays the same file while a connection is open.
-struct Log {
-    path: PathBuf,
-    file: OnceLock<File>,
-}
-
-impl Log {
-    /// Waits until every commit so far is on the disk.
-    fn sync(&self) -> Result<()> {
-        let unavailable =
-            |e: std::io::Error| DbError::Unavailable(format!("the log cannot be synced: {e}"));
-        let file = match self.file.get() {
-            Some(file) => file,
-            None => {
-                let opened = File::open(&self.path).map_err(unavailable)?;
-                self.file.get_or_init(|| opened)
-            }
-        };
-        file.sync_data().map_err(unavailable)
-    }
-}
-
 /// Tells a running read to stop once nobody waits for it.
 #[derive(Default)]
 struct StopOnDrop(Arc<AtomicBool>);
@@ -83,14 +60,10 @@ impl Sqlite {
             Ok((writer, path))
         })
         .await?;
-        let mut log = path.clone().into_os_string();
-        log.push("-wal");
+        let log = Arc::new(Log::of(&path));
         Ok(Self {
             path,
-            log: Arc::new(Log {
-                path: log.into(),
-                file: OnceLock::new(),
-            }),
+            log,
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
             readers: Arc::new(Mutex::new(Vec::new())),
             reading: Arc::new(Semaphore::new(READERS)),
@@ -358,6 +331,10 @@ fn error(error: rusqlite::Error) -> DbError {
         return DbError::Other(error.to_string());
     };
     let text = message.clone().unwrap_or_else(|| failure.to_string());
+    // SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC, of a checkpoint.
+    if matches!(failure.extended_code, 1034 | 1290) {
+        log::end_process(&text);
+    }
     match failure.code {
         // 2067 and 1555: SQLITE_CONSTRAINT_UNIQUE and SQLITE_CONSTRAINT_PRIMARYKEY.
         ErrorCode::ConstraintViolation if matches!(failure.extended_code, 2067 | 1555) => {

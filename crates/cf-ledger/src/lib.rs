@@ -112,8 +112,9 @@ struct Inner {
     book: PriceBook,
     customers: Customers,
     booked: broadcast::Sender<Booked>,
-    /// Since when every heartbeat of ours has succeeded (unix ms); 0: the last one failed.
-    beating_since: AtomicI64,
+    /// Since when every heartbeat of ours has succeeded (unix ms); 0: the last one
+    /// failed, or the writer has found the database away since.
+    beating_since: Arc<AtomicI64>,
 }
 
 impl Ledger {
@@ -125,6 +126,7 @@ impl Ledger {
         let customers = Customers::load(&db).await?;
         let (queue, receiver) = mpsc::channel(QUEUE);
         let (booked, _) = broadcast::channel(EVENTS);
+        let beating_since = Arc::new(AtomicI64::new(0));
         let ledger = Self(Arc::new(Inner {
             node: cf_base::Id::new(&random).to_string(),
             db: db.clone(),
@@ -134,9 +136,9 @@ impl Ledger {
             book,
             customers,
             booked: booked.clone(),
-            beating_since: AtomicI64::new(0),
+            beating_since: Arc::clone(&beating_since),
         }));
-        writer::start(db, clock, random, booked, receiver)?;
+        writer::start(db, clock, random, booked, beating_since, receiver)?;
         ledger.heartbeat().await?;
         if let Err(error) = ledger.expire_holds(true).await {
             // They are tried again every few seconds.
@@ -230,6 +232,18 @@ impl Ledger {
         } else {
             Err(writer::stopped())
         }
+    }
+
+    /// Whether the books can be written: the writer answers, and neither it nor the
+    /// last heartbeat has found the database away. Writes nothing itself.
+    pub async fn writable(&self) -> cf_base::Result<()> {
+        if self.0.beating_since.load(Ordering::SeqCst) == 0 {
+            return Err(cf_base::Error::new(
+                cf_base::Kind::Unavailable,
+                "The books could not be written when that was last tried; it is tried every few seconds.",
+            ));
+        }
+        self.flush().await
     }
 
     /// Lets other processes know that this one lives; to be called every few seconds.

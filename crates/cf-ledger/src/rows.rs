@@ -6,7 +6,7 @@ use cf_base::{Id, Nanos, Random, Timestamp};
 use cf_db::{DbError, Tx, Value};
 
 use crate::CallStatus;
-use crate::hold::UsageRow;
+use crate::hold::{HoldRow, UsageRow};
 use crate::prices::PriceVersion;
 use crate::rollups::Rollups;
 use crate::writer::Op;
@@ -117,6 +117,45 @@ pub(crate) async fn end_holds(
         }
     }
     Ok(ended)
+}
+
+/// Takes back reservations that were refused although they may stand: the answer
+/// to their commit was lost. The accounts are locked first, so that a commit that
+/// is still under way is over before its holds are looked for.
+pub(crate) async fn withdraw(tx: &mut Tx, doubtful: &[HoldRow]) -> Result<(), DbError> {
+    for hold in doubtful {
+        let owners = [
+            hold.key_id.as_str(),
+            hold.user_id.as_str(),
+            hold.tenant_id.as_str(),
+        ];
+        let lock = format!(
+            "select owner_id from ledger_accounts where owner_id in ($1, $2, $3) order by owner_id{}",
+            tx.for_update()
+        );
+        tx.query(&lock, owners.map(Value::from).to_vec()).await?;
+        let row = tx
+            .query_opt(
+                "select amount_nanos, tenant_amount_nanos from ledger_holds where request_id = $1",
+                vec![(&hold.hold_id).into()],
+            )
+            .await?;
+        let Some(row) = row else { continue };
+        let (amount, tenant_amount): (Nanos, Nanos) = (row.at(0)?, row.at(1)?);
+        tx.execute(
+            "delete from ledger_holds where request_id = $1",
+            vec![(&hold.hold_id).into()],
+        )
+        .await?;
+        for (owner, amount) in owners.into_iter().zip([amount, amount, tenant_amount]) {
+            tx.execute(
+                "update ledger_accounts set pending_nanos = pending_nanos - $1 where owner_id = $2",
+                vec![amount.into(), owner.into()],
+            )
+            .await?;
+        }
+    }
+    Ok(())
 }
 
 /// Rows to insert at the end of a batch.

@@ -7,6 +7,8 @@
 //! all batches that were committed meanwhile.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use cf_base::{Clock, ExchangeRate, Id, Kind, Nanos, PicoUsd, Random, Timestamp};
@@ -17,7 +19,7 @@ use crate::Booked;
 use crate::balances::Accounts;
 use crate::hold::{HoldRow, Receipt, UsageRow};
 use crate::rollups::Rollups;
-use crate::rows::{Rows, end_holds, new_versions, version_row};
+use crate::rows::{Rows, end_holds, new_versions, version_row, withdraw};
 
 /// Operations in one transaction at most.
 const BATCH: usize = 256;
@@ -25,6 +27,8 @@ const BATCH: usize = 256;
 const UNSYNCED: usize = 64;
 /// Tries at once when another node was faster.
 const CONTENDED: u32 = 10;
+/// How long a batch may take: a database that says nothing for so long is away.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Between tries while the database is away.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -80,6 +84,11 @@ pub(crate) struct Writer {
     unsynced: mpsc::Sender<(Vec<Op>, Outcome)>,
     /// Price versions known to be in the database.
     versions: HashSet<Id>,
+    /// Refused reservations whose commit nobody answered: they may stand in the
+    /// database and are taken back as soon as it works. At most a batch of them.
+    doubtful: Vec<HoldRow>,
+    /// Set to 0 when the database is away; see [`crate::Ledger::writable`].
+    beating_since: Arc<AtomicI64>,
 }
 
 /// Starts writer and syncer; they end when the ledger is gone.
@@ -88,6 +97,7 @@ pub(crate) fn start(
     clock: Clock,
     random: Random,
     booked: broadcast::Sender<Booked>,
+    beating_since: Arc<AtomicI64>,
     queue: mpsc::Receiver<Op>,
 ) -> cf_base::Result<()> {
     let (unsynced, committed) = mpsc::channel(UNSYNCED);
@@ -98,6 +108,8 @@ pub(crate) fn start(
         random,
         unsynced,
         versions: HashSet::new(),
+        doubtful: Vec::new(),
+        beating_since,
     };
     thread("ledger", writer.run(queue))
 }
@@ -129,7 +141,8 @@ async fn sync(
     let mut batches = Vec::with_capacity(UNSYNCED);
     while committed.recv_many(&mut batches, UNSYNCED).await > 0 {
         let mut warned = false;
-        // What is committed cannot be taken back: it is told as soon as the disk works.
+        // What is committed cannot be taken back: it is told as soon as the disk can
+        // be asked. One that was asked and refused ends the process in there.
         while let Err(error) = db.sync_inline() {
             if !warned {
                 tracing::error!(%error, "the ledger cannot be synced to the disk; answers wait until it can");
@@ -177,8 +190,18 @@ impl Writer {
         let mut warned = false;
         let mut contended = 0;
         let mut looked_up = false;
-        while !batch.is_empty() {
-            let error = match self.commit(batch, looked_up).await {
+        while !batch.is_empty() || !self.doubtful.is_empty() {
+            let mut sent = false;
+            let commit = self.commit(batch, looked_up, &mut sent);
+            let committed = tokio::time::timeout(ANSWER, commit)
+                .await
+                .unwrap_or_else(|_| {
+                    let seconds = ANSWER.as_secs();
+                    Err(DbError::Unavailable(format!(
+                        "no answer within {seconds} s"
+                    )))
+                });
+            let error = match committed {
                 Ok(outcome) => {
                     self.told(std::mem::take(batch), outcome).await;
                     if warned {
@@ -197,13 +220,17 @@ impl Writer {
                         tracing::error!(%error, "the ledger cannot be written; calls are refused until it can");
                         warned = true;
                     }
+                    self.beating_since.store(0, Ordering::SeqCst);
+                    if sent && self.db.is_postgres() {
+                        self.doubt(batch);
+                    }
                     // Nobody waits for a database that is away: what comes meanwhile
                     // is refused too, unless it is the end of a call.
                     while let Ok(op) = queue.try_recv() {
                         batch.push(op);
                     }
                     refuse_what_can_be(batch, &error);
-                    if !batch.is_empty() {
+                    if !batch.is_empty() || !self.doubtful.is_empty() {
                         tokio::time::sleep(RETRY).await;
                     }
                 }
@@ -214,6 +241,15 @@ impl Writer {
                     }
                 }
                 error => give_up(std::mem::take(batch), &error),
+            }
+        }
+    }
+
+    /// Notes the reservations of a batch whose commit was sent and not answered.
+    fn doubt(&mut self, batch: &[Op]) {
+        for op in batch {
+            if let Op::Reserve(reserve) = op {
+                self.doubtful.push(reserve.row.clone());
             }
         }
     }
@@ -242,10 +278,17 @@ impl Writer {
     }
 
     /// `look_up`: every ended call is looked for in the books, also where its hold
-    /// says that it is not in there yet.
-    async fn commit(&mut self, batch: &mut [Op], look_up: bool) -> Result<Outcome, DbError> {
+    /// says that it is not in there yet. `sent` is set when only the commit's own
+    /// answer is waited for.
+    async fn commit(
+        &mut self,
+        batch: &mut [Op],
+        look_up: bool,
+        sent: &mut bool,
+    ) -> Result<Outcome, DbError> {
         let durable = batch.iter().any(|op| matches!(op, Op::Close(_)));
         let mut tx = self.db.begin_inline(durable).await?;
+        withdraw(&mut tx, &self.doubtful).await?;
         let mut rollups = Rollups::default();
         let ended = end_holds(&mut tx, batch, look_up, &mut rollups).await?;
         let mut accounts = Accounts::load(&mut tx, batch).await?;
@@ -268,7 +311,9 @@ impl Writer {
         let written: Vec<Id> = new_versions.iter().map(|v| v.id).collect();
         rows.write(&mut tx).await?;
         accounts.write(&mut tx).await?;
+        *sent = true;
         tx.commit().await?;
+        self.doubtful.clear();
         self.versions.extend(written);
         Ok(outcome)
     }

@@ -73,6 +73,11 @@ impl Reply {
 
     /// A chat completion with these token counts.
     pub fn chat(text: &str, prompt: u64, completion: u64) -> Self {
+        Self::chat_cached(text, prompt, 0, completion)
+    }
+
+    /// The same with `cached` tokens among those of the prompt.
+    pub fn chat_cached(text: &str, prompt: u64, cached: u64, completion: u64) -> Self {
         Self::json(
             200,
             serde_json::json!({
@@ -80,8 +85,7 @@ impl Reply {
                 "model": "mock-model",
                 "choices": [{"index": 0, "finish_reason": "stop",
                     "message": {"role": "assistant", "content": text}}],
-                "usage": {"prompt_tokens": prompt, "completion_tokens": completion,
-                    "total_tokens": prompt + completion}
+                "usage": usage(prompt, cached, completion)
             })
             .to_string(),
         )
@@ -89,6 +93,11 @@ impl Reply {
 
     /// A streamed chat completion: a chunk for each word, a last one with usage.
     pub fn chat_stream(words: &[&str], prompt: u64, completion: u64) -> Self {
+        Self::chat_stream_cached(words, prompt, 0, completion)
+    }
+
+    /// The same with `cached` tokens among those of the prompt.
+    pub fn chat_stream_cached(words: &[&str], prompt: u64, cached: u64, completion: u64) -> Self {
         let event =
             |value: serde_json::Value| Step::Send(Bytes::from(format!("data: {value}\n\n")));
         let chunk = |delta: serde_json::Value, finish: Option<&str>| {
@@ -106,12 +115,20 @@ impl Reply {
         steps.push(event(serde_json::json!({
             "id": "chatcmpl-mock", "object": "chat.completion.chunk", "created": 1_700_000_000,
             "model": "mock-model", "choices": [],
-            "usage": {"prompt_tokens": prompt, "completion_tokens": completion,
-                "total_tokens": prompt + completion}
+            "usage": usage(prompt, cached, completion)
         })));
         steps.push(Step::Send(Bytes::from_static(b"data: [DONE]\n\n")));
         Self::stream(steps)
     }
+}
+
+fn usage(prompt: u64, cached: u64, completion: u64) -> serde_json::Value {
+    let mut usage = serde_json::json!({"prompt_tokens": prompt, "completion_tokens": completion,
+        "total_tokens": prompt + completion});
+    if cached > 0 {
+        usage["prompt_tokens_details"] = serde_json::json!({"cached_tokens": cached});
+    }
+    usage
 }
 
 /// What the upstream was sent.
@@ -165,23 +182,10 @@ impl MockUpstream {
             otherwise: Some(otherwise),
             ..Script::default()
         }));
-        let accepting = tokio::spawn({
+        let accepting = tokio::spawn(serve(listener, {
             let script = Arc::clone(&script);
-            async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    let _ = stream.set_nodelay(true);
-                    let script = Arc::clone(&script);
-                    tokio::spawn(async move {
-                        let service = hyper::service::service_fn(move |request| {
-                            answer(Arc::clone(&script), request)
-                        });
-                        let _ = hyper::server::conn::http1::Builder::new()
-                            .serve_connection(TokioIo::new(stream), service)
-                            .await;
-                    });
-                }
-            }
-        });
+            move |request| answer(Arc::clone(&script), request)
+        }));
         Self {
             address,
             script,
@@ -216,7 +220,25 @@ impl Drop for MockUpstream {
     }
 }
 
-type ScriptedBody = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
+/// Answers every request on every connection with `answer`.
+#[allow(clippy::disallowed_methods)] // connections end with their clients
+pub(crate) async fn serve<A, F>(listener: TcpListener, answer: A)
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<ScriptedBody>, Infallible>> + Send + 'static,
+{
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        let service = hyper::service::service_fn(answer.clone());
+        tokio::spawn(async move {
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+pub(crate) type ScriptedBody = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
 
 async fn answer(
     script: Arc<Mutex<Script>>,
@@ -254,10 +276,23 @@ async fn answer(
             .or_else(|| script.otherwise.clone())
             .expect("an upstream has a reply")
     };
+    Ok(respond(reply, move |to_the_end| {
+        if !to_the_end {
+            script.lock().cancelled += 1;
+        }
+    })
+    .await)
+}
+
+/// Plays a reply; `ended` is told whether its reader took all of it.
+pub(crate) async fn respond(
+    reply: Reply,
+    ended: impl FnOnce(bool) + Send + 'static,
+) -> Response<ScriptedBody> {
     tokio::time::sleep(reply.delay).await;
     let (sender, receiver) = mpsc::channel(1);
     #[allow(clippy::disallowed_methods)] // ends when the reader goes
-    tokio::spawn(play(reply.steps, sender, script));
+    tokio::spawn(async move { ended(play(reply.steps, sender).await) });
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|frame| (frame, receiver))
     });
@@ -268,21 +303,21 @@ async fn answer(
             .headers_mut()
             .insert(name, value.parse().expect("a scripted header is valid"));
     }
-    Ok(response)
+    response
 }
 
+/// Whether the reader stayed to the end.
 async fn play(
     steps: Vec<Step>,
     sender: mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>,
-    script: Arc<Mutex<Script>>,
-) {
+) -> bool {
     for step in steps {
         let sent = match step {
             Step::Send(bytes) => sender.send(Ok(Frame::data(bytes))).await,
             Step::Wait(time) => {
                 tokio::select! {
                     () = tokio::time::sleep(time) => Ok(()),
-                    () = sender.closed() => { script.lock().cancelled += 1; return; }
+                    () = sender.closed() => return false,
                 }
             }
             Step::Reset => {
@@ -292,13 +327,12 @@ async fn play(
             }
             Step::Stall => {
                 sender.closed().await;
-                script.lock().cancelled += 1;
-                return;
+                return false;
             }
         };
         if sent.is_err() {
-            script.lock().cancelled += 1;
-            return;
+            return false;
         }
     }
+    true
 }

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "a process keeps real time")]
 
+mod chaos;
+mod cluster;
 mod commands;
-mod kill;
+mod faults;
 mod process;
 mod trouble;

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -46,16 +47,50 @@ pub struct Server {
     pub url: String,
     /// Everything it said until it listened.
     pub said: String,
+    /// Everything it said since.
+    later: Arc<Mutex<String>>,
 }
 
 impl Server {
-    /// Starts the server on a free port and waits until it listens.
-    pub fn start(data_dir: &Path, location: &Location, more: &[&str]) -> Self {
+    /// Starts the server on a free port and waits for nothing.
+    pub fn spawn(data_dir: &Path, location: &Location, more: &[&str]) -> Child {
+        Self::command(data_dir, location, more)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn command(data_dir: &Path, location: &Location, more: &[&str]) -> Command {
         let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
         command.arg("--data-dir").arg(data_dir).args(more);
         if let Location::Postgres(url) = location {
             command.arg("--database-url").arg(url);
         }
+        command
+    }
+
+    /// Starts the server on a free port and waits until it listens.
+    pub fn start(data_dir: &Path, location: &Location, more: &[&str]) -> Self {
+        Self::run(Self::command(data_dir, location, more))
+    }
+
+    /// The same with writes past a limit of the file size failing instead of
+    /// ending it, as on a full disk.
+    pub fn start_limitable(data_dir: &Path, location: &Location, more: &[&str]) -> Self {
+        let inner = Self::command(data_dir, location, more);
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
@@ -75,12 +110,31 @@ impl Server {
                 .map(|event| event["address"].as_str().unwrap().to_owned());
         }
         // Whatever else it says must not fill the pipe.
-        std::thread::spawn(move || for _ in lines.map_while(Result::ok) {});
+        let later = Arc::new(Mutex::new(String::new()));
+        let log = Arc::clone(&later);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut log = log.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
         Self {
             child,
+            later,
             url: format!("http://{}", address.unwrap()),
             said,
         }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it said since it listened.
+    pub fn said_later(&self) -> String {
+        self.later.lock().unwrap().clone()
     }
 
     /// Kills it as a power cut would.
@@ -91,9 +145,24 @@ impl Server {
 
     /// Asks it to stop and waits for its exit code.
     pub fn stop(&mut self) -> Option<i32> {
+        self.terminate();
+        self.child.wait().unwrap().code()
+    }
+
+    /// The same while its callers go on.
+    pub async fn stopped(&mut self) -> Option<i32> {
+        self.terminate();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn terminate(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").arg(&id).status().unwrap().success());
-        self.child.wait().unwrap().code()
     }
 }
 
@@ -107,7 +176,6 @@ impl Drop for Server {
 /// What came back in full.
 pub struct Answer {
     pub status: u16,
-    pub request_id: String,
     pub body: Bytes,
 }
 
@@ -125,23 +193,27 @@ pub async fn call(
     header: (&str, &str),
     body: &Value,
 ) -> Option<Answer> {
-    let request = Request::builder()
+    call_with(client, method, url, &[header], body).await
+}
+
+/// The same with more headers.
+pub async fn call_with(
+    client: &HttpClient,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> Option<Answer> {
+    let mut request = Request::builder()
         .method(method)
         .uri(url)
-        .header("content-type", "application/json")
-        .header(header.0, header.1)
-        .body(Full::from(body.to_string()))
-        .unwrap();
+        .header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::from(body.to_string())).unwrap();
     let response = client.send(request, Duration::from_secs(30)).await.ok()?;
     let status = response.status().as_u16();
-    let request_id = response.headers()["x-request-id"]
-        .to_str()
-        .unwrap()
-        .to_owned();
     let body = response.into_body().collect().await.ok()?.to_bytes();
-    Some(Answer {
-        status,
-        request_id,
-        body,
-    })
+    Some(Answer { status, body })
 }

@@ -5,6 +5,7 @@ import {
   IconCash,
   IconChartBar,
   IconCpu,
+  IconFileInvoice,
   IconKey,
   IconLayoutDashboard,
   IconMailForward,
@@ -27,6 +28,7 @@ type NavLabel =
   | 'keys'
   | 'billingKeys'
   | 'usage'
+  | 'statements'
   | 'priceBook'
   | 'exchangeRates'
   | 'audit'
@@ -57,6 +59,7 @@ export const NAV: NavItem[] = [
   { to: '/keys', label: 'keys', icon: IconKey, roles: EVERYONE },
   { to: '/billing-keys', label: 'billingKeys', icon: IconReceipt, roles: ADMIN },
   { to: '/usage', label: 'usage', icon: IconChartBar, roles: EVERYONE },
+  { to: '/statements', label: 'statements', icon: IconFileInvoice, roles: TENANT },
   { to: '/prices', label: 'priceBook', icon: IconReceipt2, roles: ADMIN },
   { to: '/exchange-rates', label: 'exchangeRates', icon: IconCash, roles: ADMIN },
   { to: '/audit', label: 'audit', icon: IconBook, roles: ADMIN },

@@ -27,6 +27,7 @@ import { Route as AppOutboxRouteImport } from './routes/_app/outbox'
 import { Route as AppPricesRouteImport } from './routes/_app/prices'
 import { Route as AppProductsRouteImport } from './routes/_app/products'
 import { Route as AppProviderKeysRouteImport } from './routes/_app/provider-keys'
+import { Route as AppStatementsRouteImport } from './routes/_app/statements'
 import { Route as AppUsageRouteImport } from './routes/_app/usage'
 import { Route as AppWebhooksRouteImport } from './routes/_app/webhooks'
 import { Route as AppTenantsIndexRouteImport } from './routes/_app/tenants.index'
@@ -123,6 +124,11 @@ const AppProviderKeysRoute = AppProviderKeysRouteImport.update({
   path: '/provider-keys',
   getParentRoute: () => AppRoute,
 } as any)
+const AppStatementsRoute = AppStatementsRouteImport.update({
+  id: '/statements',
+  path: '/statements',
+  getParentRoute: () => AppRoute,
+} as any)
 const AppUsageRoute = AppUsageRouteImport.update({
   id: '/usage',
   path: '/usage',
@@ -172,6 +178,7 @@ export interface FileRoutesByFullPath {
   '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
+  '/statements': typeof AppStatementsRoute
   '/usage': typeof AppUsageRoute
   '/webhooks': typeof AppWebhooksRoute
   '/tenants/$id': typeof AppTenantsIdRoute
@@ -196,6 +203,7 @@ export interface FileRoutesByTo {
   '/prices': typeof AppPricesRoute
   '/products': typeof AppProductsRoute
   '/provider-keys': typeof AppProviderKeysRoute
+  '/statements': typeof AppStatementsRoute
   '/usage': typeof AppUsageRoute
   '/webhooks': typeof AppWebhooksRoute
   '/': typeof AppIndexRoute
@@ -223,6 +231,7 @@ export interface FileRoutesById {
   '/_app/prices': typeof AppPricesRoute
   '/_app/products': typeof AppProductsRoute
   '/_app/provider-keys': typeof AppProviderKeysRoute
+  '/_app/statements': typeof AppStatementsRoute
   '/_app/usage': typeof AppUsageRoute
   '/_app/webhooks': typeof AppWebhooksRoute
   '/_app/': typeof AppIndexRoute
@@ -251,6 +260,7 @@ export interface FileRouteTypes {
     | '/prices'
     | '/products'
     | '/provider-keys'
+    | '/statements'
     | '/usage'
     | '/webhooks'
     | '/tenants/$id'
@@ -275,6 +285,7 @@ export interface FileRouteTypes {
     | '/prices'
     | '/products'
     | '/provider-keys'
+    | '/statements'
     | '/usage'
     | '/webhooks'
     | '/'
@@ -301,6 +312,7 @@ export interface FileRouteTypes {
     | '/_app/prices'
     | '/_app/products'
     | '/_app/provider-keys'
+    | '/_app/statements'
     | '/_app/usage'
     | '/_app/webhooks'
     | '/_app/'
@@ -446,6 +458,13 @@ declare module '@tanstack/react-router' {
       preLoaderRoute: typeof AppProviderKeysRouteImport
       parentRoute: typeof AppRoute
     }
+    '/_app/statements': {
+      id: '/_app/statements'
+      path: '/statements'
+      fullPath: '/statements'
+      preLoaderRoute: typeof AppStatementsRouteImport
+      parentRoute: typeof AppRoute
+    }
     '/_app/usage': {
       id: '/_app/usage'
       path: '/usage'
@@ -504,6 +523,7 @@ interface AppRouteChildren {
   AppPricesRoute: typeof AppPricesRoute
   AppProductsRoute: typeof AppProductsRoute
   AppProviderKeysRoute: typeof AppProviderKeysRoute
+  AppStatementsRoute: typeof AppStatementsRoute
   AppUsageRoute: typeof AppUsageRoute
   AppWebhooksRoute: typeof AppWebhooksRoute
   AppIndexRoute: typeof AppIndexRoute
@@ -526,6 +546,7 @@ const AppRouteChildren: AppRouteChildren = {
   AppPricesRoute: AppPricesRoute,
   AppProductsRoute: AppProductsRoute,
   AppProviderKeysRoute: AppProviderKeysRoute,
+  AppStatementsRoute: AppStatementsRoute,
   AppUsageRoute: AppUsageRoute,
   AppWebhooksRoute: AppWebhooksRoute,
   AppIndexRoute: AppIndexRoute,

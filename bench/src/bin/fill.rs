@@ -2,7 +2,7 @@
 //! due for a reset.
 //!
 //! `fill --database FILE --users 100000 --rows 10000000` copies the newest usage row, so that every cost
-//! is one that the program itself worked out; balances, entries and rows agree. No server may be running.
+//! is one that the program itself worked out; balances, entries, rows and their sums agree. No server may be running.
 //! `fill --database FILE --resets all` beside a running server makes every filled budget due, waits until
 //! the server has reset them all, and prints when that began and ended.
 
@@ -93,6 +93,7 @@ async fn fill(db: &Db, users: i64, rows: i64) -> Result<()> {
     for index in &indexes {
         db.execute(&index.get::<String>("sql")?, vec![]).await?;
     }
+    sum(db).await?;
     // What each has spent: whoever has one call more than others, by the order of the rows.
     db.execute(
         &format!(
@@ -112,6 +113,27 @@ async fn fill(db: &Db, users: i64, rows: i64) -> Result<()> {
     .await?;
     db.execute("analyze", vec![]).await?;
     db.checkpoint().await?;
+    Ok(())
+}
+
+/// Sums the rows by hour and day, in the words of the migration that made those tables.
+async fn sum(db: &Db) -> Result<()> {
+    let migration = include_str!("../../../migrations/0007_rollups.sql");
+    let lines = migration.lines().filter(|line| !line.starts_with("--"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let inserts = text
+        .split(';')
+        .filter(|s| s.trim().starts_with("insert into "));
+    for insert in inserts {
+        let table = insert
+            .split_whitespace()
+            .nth(2)
+            .context("a table has a name")?;
+        let mut tx = db.begin().await?;
+        tx.execute(&format!("delete from {table}"), vec![]).await?;
+        tx.execute(insert, vec![]).await?;
+        tx.commit().await?;
+    }
     Ok(())
 }
 

@@ -57,6 +57,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0006_budgets.sql"),
         postgres: None,
     },
+    Migration {
+        version: 7,
+        name: "rollups",
+        sql: include_str!("../../../migrations/0007_rollups.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

@@ -448,7 +448,7 @@ impl UsageRow {
     }
 
     /// In US dollars; unknown, and so nothing, where another program told the cost.
-    fn provider_cost(&self) -> Nanos {
+    pub(crate) fn provider_cost(&self) -> Nanos {
         self.price.as_ref().map_or(Nanos::ZERO, |price| {
             price.provider_cost(&self.usage).convert(ExchangeRate::ONE)
         })

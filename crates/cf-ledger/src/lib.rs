@@ -15,14 +15,18 @@ mod increases;
 mod notices;
 mod period;
 mod prices;
+mod pruning;
 mod rates;
 mod resets;
+mod rollups;
 mod rows;
+mod statements;
 mod totals;
 mod usage;
 mod verify;
 mod windows;
 mod writer;
+mod zone;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -47,12 +51,15 @@ pub use prices::{
     PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
     search as search_prices, take,
 };
+pub use pruning::{LEAST_RETENTION_DAYS, PruneOwner, prune_old_usage, prune_usage};
 pub use rates::{Rate, RateState, Rates, rates_in_use};
 pub use resets::{ClosedPeriod, MAX_PERIODS, closed_periods, reset_budget, reset_due_budgets};
+pub use statements::{FeeLine, STATEMENT_LINES, Statement, UsageLine, statement_counts};
 pub use totals::Totals;
 pub use usage::{SUMMARY_ROWS, SummaryBy, SummaryFilter, SummaryRow};
 pub use verify::Difference;
 pub use windows::{MAX_WINDOWS, WindowSpec, check_windows, set_time_zone, set_windows};
+pub use zone::Zone;
 
 use hold::HoldRow;
 use prices::{Customers, PriceBook};

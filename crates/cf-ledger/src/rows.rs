@@ -9,6 +9,7 @@ use crate::CallStatus;
 use crate::account::in_order;
 use crate::hold::{HoldRow, UsageRow};
 use crate::prices::PriceVersion;
+use crate::rollups::Rollups;
 use crate::writer::Op;
 
 /// What was found of a call that ends.
@@ -35,6 +36,7 @@ pub(crate) async fn end_holds(
     tx: &mut Tx,
     batch: &[Op],
     look_up: bool,
+    rollups: &mut Rollups,
 ) -> Result<Vec<Ended>, DbError> {
     let mut ended = vec![Ended::default(); batch.len()];
     let mut held = vec![false; batch.len()];
@@ -96,6 +98,16 @@ pub(crate) async fn end_holds(
         // process seemed dead): what the call really cost takes the row's place.
         let by_rule = row.at::<String>(0)? == CallStatus::Expired.as_str();
         if by_rule && close.usage.status != CallStatus::Expired {
+            let columns = Rollups::columns();
+            let row = tx
+                .query_opt(
+                    &format!("select {columns} from usage_logs where request_id = $1"),
+                    vec![id.into()],
+                )
+                .await?;
+            if let Some(row) = row {
+                rollups.take_back(&row)?;
+            }
             tx.execute(
                 "delete from usage_logs where request_id = $1",
                 vec![id.into()],
@@ -155,10 +167,11 @@ pub(crate) struct Rows {
     pub(crate) entries: Vec<Vec<Value>>,
     pub(crate) usage: Vec<Vec<Value>>,
     pub(crate) versions: Vec<Vec<Value>>,
+    pub(crate) rollups: Rollups,
 }
 
 impl Rows {
-    pub(crate) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp, rollups: Rollups) -> Self {
         Self {
             now,
             created: now.to_date_text().to_string(),
@@ -166,6 +179,7 @@ impl Rows {
             entries: Vec::new(),
             usage: Vec::new(),
             versions: Vec::new(),
+            rollups,
         }
     }
 
@@ -194,6 +208,7 @@ impl Rows {
             ended.tenant_released.into(),
             (&self.created).into(),
         ]);
+        self.rollups.add(usage, &self.created);
         self.usage.push(usage.values(id, &self.created));
         id
     }
@@ -224,7 +239,7 @@ impl Rows {
                 tx.execute_many(sql, rows).await?;
             }
         }
-        Ok(())
+        std::mem::take(&mut self.rollups).write(tx).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! Works every balance and every cost out again from entries, usage and price
 //! versions, and says what differs.
 
+mod rollups;
+
 use std::collections::HashMap;
 
 use cf_base::{ExchangeRate, Nanos};
@@ -32,6 +34,7 @@ impl Ledger {
         balances(db, &mut found).await?;
         pending(db, &mut found).await?;
         costs(db, &mut found).await?;
+        rollups::check(db, &mut found).await?;
         Ok(found)
     }
 }
@@ -172,13 +175,17 @@ async fn costs(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
         .query(
             "select u.request_id, u.cost, coalesce(e.posted, 0), \
              case when coalesce(e.times, 0) = 0 then coalesce(e.expired, 0) else e.times end \
-             from usage_logs u left join (select request_id, cast(sum(posted_nanos) as bigint) as posted, \
+             from usage_logs u left join (select e.request_id, cast(sum(posted_nanos) as bigint) as posted, \
              cast(sum(case when kind = 'expire' then 0 else 1 end) as bigint) as times, \
              cast(sum(case when kind = 'expire' then 1 else 0 end) as bigint) as expired \
-             from ledger_entries where kind in ('post', 'void', 'expire') \
-             group by request_id) e on e.request_id = u.request_id \
-             where coalesce(e.posted, 0) <> u.cost or case when coalesce(e.times, 0) = 0 \
-             then coalesce(e.expired, 0) else e.times end <> 1 limit 1000",
+             from ledger_entries e where e.kind in ('post', 'void', 'expire') and not exists \
+             (select 1 from usage_pruned p where (p.owner_id = e.tenant_id or p.owner_id = e.user_id) \
+             and e.created < p.until) \
+             group by e.request_id) e on e.request_id = u.request_id \
+             where (coalesce(e.posted, 0) <> u.cost or case when coalesce(e.times, 0) = 0 \
+             then coalesce(e.expired, 0) else e.times end <> 1) and not exists \
+             (select 1 from usage_pruned p where (p.owner_id = u.tenant_id or p.owner_id = u.user_id) \
+             and u.created < p.until) limit 1000",
             vec![],
         )
         .await?

@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::Booked;
 use crate::balances::Accounts;
 use crate::hold::{HoldRow, Receipt, UsageRow};
+use crate::rollups::Rollups;
 use crate::rows::{Rows, end_holds, new_versions, version_row, withdraw};
 
 /// Operations in one transaction at most.
@@ -288,9 +289,10 @@ impl Writer {
         let durable = batch.iter().any(|op| matches!(op, Op::Close(_)));
         let mut tx = self.db.begin_inline(durable).await?;
         withdraw(&mut tx, &self.doubtful).await?;
-        let ended = end_holds(&mut tx, batch, look_up).await?;
+        let mut rollups = Rollups::default();
+        let ended = end_holds(&mut tx, batch, look_up, &mut rollups).await?;
         let mut accounts = Accounts::load(&mut tx, batch).await?;
-        let mut rows = Rows::new(self.clock.now());
+        let mut rows = Rows::new(self.clock.now(), rollups);
         let mut outcome = Outcome::default();
         for (op, ended) in batch.iter().zip(ended) {
             outcome.0.push(match op {

@@ -12,6 +12,7 @@ use cf_identity::{Identity, IdentityParams, SetupToken};
 use cf_ledger::Ledger;
 use cf_mail::Mailer;
 use parking_lot::RwLock;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +21,7 @@ use crate::idempotency::Idempotency;
 use crate::notices::Touched;
 use crate::outbox::Outbox;
 use crate::request_limits::RequestLimits;
+use crate::routes::EXPORTS;
 use crate::sign_ups::SignUps;
 use crate::wiring::Wiring;
 use crate::{Config, jobs};
@@ -71,6 +73,8 @@ pub struct Inner {
     pub request_limits: RequestLimits,
     /// How often strangers sign up.
     pub sign_ups: SignUps,
+    /// Places for exports that run.
+    pub exports: Arc<Semaphore>,
     /// Background work, waited for when the server stops.
     pub tasks: TaskTracker,
     /// Cancelled when the server begins to stop.
@@ -178,6 +182,7 @@ impl App {
             idempotency,
             request_limits: RequestLimits::default(),
             sign_ups: SignUps::default(),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
             tasks,
             stopping,
             cut_off: CancellationToken::new(),

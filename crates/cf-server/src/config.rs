@@ -45,6 +45,8 @@ pub struct Settings {
     pub exchange_rates_url: Option<String>,
     /// Days after which an exchange rate is warned about.
     pub exchange_rates_max_age_days: Option<u32>,
+    /// Days that usage rows are kept; 0 for ever.
+    pub usage_retention_days: Option<u32>,
     /// `json` or `text`.
     pub log_format: Option<LogFormat>,
     /// The mail server; none: mails wait in the outbox.
@@ -142,6 +144,8 @@ pub struct Config {
     pub exchange_rates_url: Option<String>,
     /// Days after which an exchange rate is warned about.
     pub exchange_rates_max_age_days: i64,
+    /// Days that usage rows are kept; 0 for ever.
+    pub usage_retention_days: i64,
     /// How log lines look.
     pub log_format: LogFormat,
     /// The way to the mail server, where one is set.
@@ -190,6 +194,7 @@ impl Settings {
             exchange_rates_max_age_days: self
                 .exchange_rates_max_age_days
                 .or(other.exchange_rates_max_age_days),
+            usage_retention_days: self.usage_retention_days.or(other.usage_retention_days),
             log_format: self.log_format.or(other.log_format),
             smtp_host: self.smtp_host.or(other.smtp_host),
             smtp_port: self.smtp_port.or(other.smtp_port),
@@ -258,10 +263,21 @@ impl Settings {
             trusted_proxies: proxies(self.trusted_proxies.as_deref())?,
             exchange_rates_url,
             exchange_rates_max_age_days: self.exchange_rates_max_age_days.unwrap_or(7).into(),
+            usage_retention_days: retention(self.usage_retention_days)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             mailer,
             shutdown_grace: Duration::from_secs(30),
         })
+    }
+}
+
+fn retention(days: Option<u32>) -> Result<i64, String> {
+    match i64::from(days.unwrap_or(0)) {
+        days if days > 0 && days < cf_ledger::LEAST_RETENTION_DAYS => Err(format!(
+            "usage_retention_days is 0, for ever, or at least {}",
+            cf_ledger::LEAST_RETENTION_DAYS
+        )),
+        days => Ok(days),
     }
 }
 

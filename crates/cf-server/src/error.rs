@@ -50,6 +50,11 @@ impl BillingError {
         &self.error
     }
 
+    /// The error itself, for where nobody is answered.
+    pub fn into_error(self) -> Error {
+        self.error
+    }
+
     /// Its code in answers.
     pub fn code(&self) -> &'static str {
         match (self.code, &self.error.kind) {

@@ -37,6 +37,11 @@ const RATES: Duration = Duration::from_secs(15 * 60);
 /// How often answers kept for repeats are looked through for old ones.
 const PRUNING: Duration = Duration::from_secs(600);
 
+/// How often it is looked whether months are over.
+const STATEMENTS: Duration = Duration::from_secs(600);
+/// How often usage rows are looked through for old ones.
+const RETENTION: Duration = Duration::from_secs(3600);
+
 /// Starts every job.
 pub fn start(app: &App) {
     let unchecked = Arc::new(AtomicBool::new(false));
@@ -98,6 +103,21 @@ pub fn start(app: &App) {
     }
     every(app, PRUNING, "idempotency", |app: App| async move {
         app.idempotency.prune(&app.db, &app.clock).await
+    });
+    every(app, STATEMENTS, "statements", |app: App| async move {
+        let closed = app.ledger.close_statements().await?;
+        if closed > 0 {
+            tracing::info!(closed, "months are over, and their statements closed");
+        }
+        Ok(())
+    });
+    every(app, RETENTION, "retention", |app: App| async move {
+        let days = app.config.usage_retention_days;
+        let deleted = cf_ledger::prune_old_usage(&app.db, days, app.clock.now()).await?;
+        if deleted > 0 {
+            tracing::info!(deleted, "old usage rows were deleted; their sums are kept");
+        }
+        Ok(())
     });
     app.tasks.spawn(publish_booked(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());

@@ -25,6 +25,7 @@ mod request_limits;
 mod routes;
 mod serve;
 mod sign_ups;
+mod table;
 mod web;
 mod webhooks;
 mod wiring;

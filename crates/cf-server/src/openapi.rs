@@ -64,6 +64,7 @@ pub struct IdempotencyHeader {
         (name = "Users", description = "Users with key, budget and password"),
         (name = "Budgets", description = "Asking, reserving, resetting and topping up"),
         (name = "Usage", description = "What was used"),
+        (name = "Statements", description = "What a tenant owes for a month"),
         (name = "Prices", description = "The price book and exchange rates"),
         (name = "API keys", description = "Users' keys for the router"),
         (name = "Billing keys", description = "Keys for the Billing API"),

@@ -7,6 +7,7 @@ mod budgets;
 mod chat;
 mod collections;
 mod exchange_rates;
+mod export;
 mod forecasts;
 mod health;
 mod info;
@@ -17,9 +18,12 @@ mod prices;
 mod realtime;
 mod records;
 mod setup;
+mod statements;
 mod usage;
 mod users;
 mod who;
+
+pub use export::EXPORTS;
 
 use axum::Router;
 use axum::extract::Request;
@@ -169,6 +173,9 @@ fn portal_api() -> OpenApiRouter<App> {
         .routes(routes!(users::top_up))
         .routes(routes!(usage::list))
         .routes(routes!(usage::summary))
+        .routes(routes!(export::export))
+        .routes(routes!(statements::list))
+        .routes(routes!(statements::view))
         .routes(routes!(billing_keys::list, billing_keys::create))
         .routes(routes!(billing_keys::revoke))
         .routes(routes!(exchange_rates::status))

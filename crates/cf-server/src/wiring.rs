@@ -718,6 +718,19 @@ fn check_prices(write: &Write) -> Result<()> {
 
 /// What customers pay: a margin that can be one, a price list that can be read.
 fn check_terms(write: &Write) -> Result<()> {
+    let kept = 1..cf_ledger::LEAST_RETENTION_DAYS;
+    if let Some(Value::Int(days)) = write.get("usage_retention_days")
+        && kept.contains(days)
+    {
+        return Err(RecordError::field(
+            "usage_retention_days",
+            "validation_invalid_value",
+            format!(
+                "Usage is kept for {} days at least; 0 is as the installation.",
+                kept.end
+            ),
+        ));
+    }
     if let Some(Value::Real(percent)) = write.get("margin")
         && Margin::of_percent(*percent).is_none()
     {

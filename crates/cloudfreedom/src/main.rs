@@ -109,6 +109,14 @@ struct Options {
         value_name = "DAYS"
     )]
     exchange_rates_max_age_days: Option<u32>,
+    /// Days that usage rows are kept, at least 7; their sums and statements stay [default: for ever]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_USAGE_RETENTION_DAYS",
+        value_name = "DAYS"
+    )]
+    usage_retention_days: Option<u32>,
     /// text or json [default: text]
     #[arg(long, global = true, env = "CLOUDFREEDOM_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -346,6 +354,7 @@ fn main() -> ExitCode {
         master_key: options.master_key,
         exchange_rates_url: options.exchange_rates_url,
         exchange_rates_max_age_days: options.exchange_rates_max_age_days,
+        usage_retention_days: options.usage_retention_days,
         log_format: options.log_format,
         smtp_host: options.smtp_host,
         smtp_port: options.smtp_port,

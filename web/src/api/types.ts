@@ -50,6 +50,8 @@ export interface TenantRecord extends BaseRecord {
   locale: string;
   chat: string;
   regions: string[] | null;
+  /** 0: as the installation. */
+  usage_retention_days?: number;
   /** Percents at which notices are given; null: as the settings say. */
   budget_notices: number[] | null;
   /** Administrators only. */
@@ -372,6 +374,51 @@ export interface UsageSummary {
   /** Whether there are more groups than items; the total has them in it. */
   truncated: boolean;
   total: UsageSum;
+}
+
+export interface StatementUsageLine {
+  user_id: string;
+  user: string;
+  model: string;
+  provider: string;
+  price_version: string;
+  requests: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+  cached_tokens: number;
+  amount: number;
+  currency: string;
+}
+
+export interface StatementFeeLine {
+  user_id: string;
+  user: string;
+  product: string;
+  price: number;
+  price_currency: string;
+  amount: number;
+  currency: string;
+}
+
+/** What a tenant owes for a month. */
+export interface Statement {
+  tenant_id: string;
+  tenant: string;
+  month: string;
+  time_zone: string;
+  /** Empty while the month is open. */
+  closed: string;
+  currency: string;
+  usage: StatementUsageLine[];
+  fees: StatementFeeLine[];
+  totals: {
+    requests: number;
+    usage: number;
+    fees: number;
+    total: number;
+    currency: string;
+    other_currencies: Record<string, number>;
+  };
 }
 
 export interface Collections {

@@ -47,6 +47,8 @@ pub(super) fn collection() -> Collection {
             Field::json("prices", JsonShape::Objects, 500_000)
                 .seen_by(Level::Admin)
                 .set_by(Level::Admin),
+            // Days; 0: as the installation.
+            Field::count("usage_retention_days").set_by(Level::Admin),
             Field::created(),
             Field::updated(),
         ],

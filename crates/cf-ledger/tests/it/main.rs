@@ -7,5 +7,6 @@ mod external;
 mod fixture;
 mod prices;
 mod resets;
+mod rollups;
 mod simulation;
 mod windows;

@@ -73,11 +73,19 @@ async fn a_margin_is_charged_and_the_providers_cost_kept() {
             .unwrap();
         assert_eq!(Ledger::verify(&f.db).await.unwrap(), vec![]);
         // The first version of the program kept no cost of the provider.
-        let kept = "update usage_logs set provider_cost = 0";
-        f.db.execute(kept, vec![]).await.unwrap();
-        assert_eq!(Ledger::verify(&f.db).await.unwrap(), vec![]);
-        let kept = "update usage_logs set provider_cost = 1000000000";
-        f.db.execute(kept, vec![]).await.unwrap();
+        for kept in [0, nanos("1").0] {
+            for table in [
+                "usage_logs",
+                "usage_hours",
+                "usage_tenant_hours",
+                "usage_user_days",
+                "usage_model_days",
+            ] {
+                let kept = format!("update {table} set provider_cost = {kept}");
+                f.db.execute(&kept, vec![]).await.unwrap();
+            }
+            assert_eq!(Ledger::verify(&f.db).await.unwrap(), vec![]);
+        }
         for (column, what) in [("cost", "cost"), ("provider_cost", "provider cost")] {
             let sql = format!("update usage_logs set {column} = {column} + 1");
             f.db.execute(&sql, vec![]).await.unwrap();

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use cf_base::{Currency, Error, Id, Kind, Role, Timestamp};
 use cf_collections::{ListParams, Principal};
-use cf_ledger::{SUMMARY_ROWS, SummaryBy, SummaryFilter};
+use cf_ledger::{SUMMARY_ROWS, SummaryBy, SummaryFilter, Zone};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json_;
 use utoipa::{IntoParams, ToSchema};
@@ -45,6 +45,26 @@ pub struct UsageQuery {
     per_page: Option<i64>,
 }
 
+impl UsageQuery {
+    /// The rows of a filter.
+    pub(super) fn new(
+        from: String,
+        to: String,
+        user_id: String,
+        tenant_id: String,
+        model: String,
+    ) -> Self {
+        Self {
+            from,
+            to,
+            user_id,
+            tenant_id,
+            model,
+            ..Self::default()
+        }
+    }
+}
+
 /// As [`UsageQuery`], with what there is a row for.
 #[derive(Deserialize, Default, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -53,12 +73,16 @@ pub struct SummaryQuery {
     /// `day` (as if not said), `user`, `tenant`, `model` or `provider`.
     #[serde(default)]
     group_by: String,
-    /// From this day (UTC) or time on.
+    /// From this day or the hour of this time on.
     #[serde(default)]
     from: String,
-    /// To the end of this day (UTC), or before this time.
+    /// To the end of this day, or of the hour that this time falls into.
     #[serde(default)]
     to: String,
+    /// Whose days are meant, such as `Europe/Berlin`; UTC if not said. Sums are kept by the hour of
+    /// UTC: where midnight is no whole hour, a day begins with the hour it falls into.
+    #[serde(default)]
+    time_zone: String,
     /// Of this user.
     #[serde(default, alias = "user")]
     user_id: String,
@@ -164,16 +188,18 @@ pub async fn summary(
             .into());
         }
     };
+    let zone = Zone::parse(&query.time_zone).ok_or_else(|| {
+        Error::invalid_field("time_zone", "time_zone is a name such as Europe/Berlin.")
+    })?;
     let filter = scope(
-        &manager,
-        UsageQuery {
-            from: query.from,
-            to: query.to,
+        &manager.principal(),
+        SummaryFilter {
+            from: date(&query.from, "from", 0, &zone)?,
+            until: date(&query.to, "to", 1, &zone)?,
             user_id: query.user_id,
             tenant_id: query.tenant_id,
             model: query.model,
-            page: None,
-            per_page: None,
+            zone,
         },
     )?;
     let rows = app.ledger.summary(by, &filter).await?;
@@ -233,25 +259,12 @@ pub async fn list(
     Params(query): Params<UsageQuery>,
 ) -> Result<Json<Json_>, BillingError> {
     let (page, per_page) = (query.page, query.per_page);
-    let filter = scope(&manager, query)?;
-    let mut conditions = Vec::new();
-    for (field, operator, value) in [
-        ("created", ">=", &filter.from),
-        ("created", "<", &filter.until),
-        ("user_id", "=", &filter.user_id),
-        ("tenant_id", "=", &filter.tenant_id),
-        ("model", "=", &filter.model),
-    ] {
-        if !value.is_empty() {
-            let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
-            conditions.push(format!("{field} {operator} '{quoted}'"));
-        }
-    }
+    let filter = rows_of(&manager.principal(), query)?;
     let params = ListParams {
         page: page.unwrap_or(1),
         per_page: per_page.unwrap_or(30),
         sort: "-created".into(),
-        filter: conditions.join(" && "),
+        filter: conditions(&filter).join(" && "),
         ..ListParams::default()
     };
     let answer = app
@@ -261,10 +274,47 @@ pub async fn list(
     Ok(Json(answer))
 }
 
+/// Which rows the query means, of those that are the caller's to see.
+pub(super) fn rows_of(principal: &Principal, query: UsageQuery) -> Result<SummaryFilter, Error> {
+    let zone = Zone::default();
+    scope(
+        principal,
+        SummaryFilter {
+            from: date(&query.from, "from", 0, &zone)?,
+            until: date(&query.to, "to", 1, &zone)?,
+            user_id: query.user_id,
+            tenant_id: query.tenant_id,
+            model: query.model,
+            zone,
+        },
+    )
+}
+
+/// The same in the record engine's words.
+pub(super) fn conditions(filter: &SummaryFilter) -> Vec<String> {
+    [
+        ("created", ">=", &filter.from),
+        ("created", "<", &filter.until),
+        ("user_id", "=", &filter.user_id),
+        ("tenant_id", "=", &filter.tenant_id),
+        ("model", "=", &filter.model),
+    ]
+    .into_iter()
+    .filter(|(_, _, value)| !value.is_empty())
+    .map(|(field, operator, value)| {
+        let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
+        format!("{field} {operator} '{quoted}'")
+    })
+    .collect()
+}
+
 /// Holds the caller to what is theirs: users to themselves, tenant
 /// administrators to their tenant.
-fn scope(manager: &Manager, query: UsageQuery) -> Result<SummaryFilter, Error> {
-    for (field, id) in [("user_id", &query.user_id), ("tenant_id", &query.tenant_id)] {
+fn scope(principal: &Principal, mut filter: SummaryFilter) -> Result<SummaryFilter, Error> {
+    for (field, id) in [
+        ("user_id", &filter.user_id),
+        ("tenant_id", &filter.tenant_id),
+    ] {
         if !id.is_empty() && Id::parse(id).is_err() {
             return Err(Error::invalid_field(
                 field,
@@ -272,17 +322,10 @@ fn scope(manager: &Manager, query: UsageQuery) -> Result<SummaryFilter, Error> {
             ));
         }
     }
-    let mut filter = SummaryFilter {
-        from: date(&query.from, "from", 0)?,
-        until: date(&query.to, "to", 1)?,
-        user_id: query.user_id,
-        tenant_id: query.tenant_id,
-        model: query.model,
-    };
     if !filter.from.is_empty() && !filter.until.is_empty() && filter.from > filter.until {
         return Err(Error::invalid_field("to", "to is not before from."));
     }
-    if let Principal::User(user) = manager.principal() {
+    if let Principal::User(user) = principal {
         match user.role {
             Role::Admin => {}
             Role::TenantAdmin => own(&mut filter.tenant_id, &user.tenant_id)?,
@@ -304,15 +347,19 @@ fn own(asked: &mut String, own: &str) -> Result<(), Error> {
     }
 }
 
-/// A day or time as a record date; `days` later, for an end that is included.
-fn date(text: &str, field: &'static str, days: u64) -> Result<String, Error> {
+/// A day of the zone or a time as a record date; `days` later, for an end that
+/// is included.
+fn date(text: &str, field: &'static str, days: i64, zone: &Zone) -> Result<String, Error> {
     if text.is_empty() {
         return Ok(String::new());
     }
-    let time = Timestamp::parse(text).ok_or_else(|| {
+    let time = if text.len() <= 10 {
+        zone.day_start(text, days)
+    } else {
+        Timestamp::parse(text)
+    };
+    let time = time.ok_or_else(|| {
         Error::invalid_field(field, format!("{field} is a date such as 2026-01-31."))
     })?;
-    let days = if text.len() <= 10 { days } else { 0 };
-    let time = time.after(std::time::Duration::from_secs(days * 86_400));
     Ok(time.to_date_text().to_string())
 }

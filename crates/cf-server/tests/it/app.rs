@@ -356,6 +356,29 @@ impl TestApp {
         row.unwrap().at(0).unwrap()
     }
 
+    /// Signs the superuser in again, whose session has ended on the clock.
+    pub async fn sign_in_again(&mut self) {
+        let root = self.guest();
+        self.root = root
+            .sign_in("_superusers", "root@example.com", PASSWORD)
+            .await;
+    }
+
+    /// Sums the rows that a test put into the table itself, as the migration does.
+    pub async fn sum_rows(&self) {
+        let migration = include_str!("../../../../migrations/0007_rollups.sql");
+        let lines = migration.lines().filter(|line| !line.starts_with("--"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let inserts = text
+            .split(';')
+            .filter(|s| s.trim().starts_with("insert into "));
+        for insert in inserts {
+            let table = insert.split_whitespace().nth(2).unwrap();
+            self.execute(&format!("delete from {table}")).await;
+            self.execute(insert).await;
+        }
+    }
+
     /// Writes to the database as another process would.
     pub async fn execute(&self, sql: &str) {
         self.test_db.db.execute(sql, vec![]).await.unwrap();

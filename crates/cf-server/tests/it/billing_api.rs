@@ -268,6 +268,7 @@ async fn the_summarys_total_has_everything_in_it_and_says_when_groups_are_missin
             ))
             .await;
         }
+        test.sum_rows().await;
         let program = test.program();
         let by_model = program.get("/api/usage/summary?group_by=model").await;
         let by_model = by_model.expect(200).json();

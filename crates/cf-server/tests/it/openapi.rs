@@ -92,6 +92,7 @@ async fn answers_hold_what_the_document_says() {
     let log = json!({"request_id": "r", "user_id": alice.id, "model": "small"});
     let new = json!({"email": "new@example.com", "tenant_id": test.tenant});
     let key = json!({"name": "k", "scopes": ["read"]});
+    let statements = format!("/api/statements/{}", test.tenant);
     for (schema, answer) in [
         ("UserRecord", program.post("/api/users", &new).await),
         ("UserPage", program.get("/api/users").await),
@@ -112,6 +113,11 @@ async fn answers_hold_what_the_document_says() {
             test.root.post("/api/billing-keys", &key).await,
         ),
         ("BillingKeyPage", test.root.get("/api/billing-keys").await),
+        ("StatementList", program.get(&statements).await),
+        (
+            "StatementAnswer",
+            program.get(&format!("{statements}/2026-01")).await,
+        ),
     ] {
         let schema_of = &document["components"]["schemas"][schema];
         let known = schema_of["properties"].as_object().unwrap();

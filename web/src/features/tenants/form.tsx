@@ -1,4 +1,4 @@
-import { Group, Select, SimpleGrid, Switch, TagsInput, TextInput } from '@mantine/core';
+import { Group, NumberInput, Select, SimpleGrid, Switch, TagsInput, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
@@ -44,6 +44,7 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       locale: record?.locale || 'de',
       chat: record?.chat || 'builtin',
       regions: record?.regions ?? [],
+      usage_retention_days: record?.usage_retention_days ?? 0,
       notices: noticesOf(record),
       percents: (record?.budget_notices ?? DEFAULT_PERCENTS).map(String),
       prices: toRows(record?.prices),
@@ -115,6 +116,14 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
           allowDeselect={false}
           data={['de', 'en']}
           {...form.getInputProps('locale')}
+        />
+        <NumberInput
+          label={t('field.retention')}
+          description={t('tenants.retentionHint')}
+          min={0}
+          max={36500}
+          allowDecimal={false}
+          {...form.getInputProps('usage_retention_days')}
         />
       </SimpleGrid>
       <Select

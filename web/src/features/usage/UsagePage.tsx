@@ -17,6 +17,7 @@ import { Breakdown } from './Breakdown';
 import { CallDetails } from './CallDetails';
 import { Costs } from './Costs';
 import { useUsageColumns } from './columns';
+import { ExportMenu } from './ExportMenu';
 import { periodOf, usageFilter } from './filters';
 import { useUsageSummary } from './queries';
 import { addUp } from './sums';
@@ -72,7 +73,9 @@ export function UsagePage() {
   };
   return (
     <>
-      <PageHeader title={t('usage.title')} />
+      <PageHeader title={t('usage.title')}>
+        <ExportMenu {...period} userId={own ? undefined : search.user} model={search.model} />
+      </PageHeader>
       <Stack gap="lg">
         <Group gap="sm" align="flex-end">
           <TextInput

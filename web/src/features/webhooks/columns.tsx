@@ -1,4 +1,5 @@
 import { Code, Text } from '@mantine/core';
+import type { TFunction } from 'i18next';
 import { useTranslation } from 'react-i18next';
 import { useOptions } from '../../api/records';
 import type { WebhookRecord } from '../../api/types';
@@ -55,7 +56,7 @@ export function useWebhookColumns(): Column<WebhookRecord>[] {
 }
 
 /** An event in the reader's language; one without a text of its own as the server names it. */
-export function eventName(event: string, t: ReturnType<typeof useTranslation>['t']): string {
+export function eventName(event: string, t: TFunction): string {
   const key = event.replaceAll('.', '_');
   return t(`outbox.event.${key as 'budget_notice'}`, { defaultValue: event });
 }

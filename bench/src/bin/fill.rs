@@ -156,12 +156,13 @@ async fn make_users(db: &Db, users: i64) -> Result<()> {
              select 't' || {user}, 'tenant', 'EUR' from s where n < {TENANTS}"
         ),
         format!(
-            "insert into ledger_accounts (owner_id, kind, currency, limit_nanos, period_days, reset_date) \
-             {SERIES} select 'u' || {user}, 'user', 'EUR', {LIMIT}, 30, {later} from s"
+            "insert into ledger_accounts (owner_id, kind, currency, limit_nanos, period, period_days, \
+             period_start, reset_date) {SERIES} \
+             select 'u' || {user}, 'user', 'EUR', {LIMIT}, 'days', 30, {date}, {later} from s"
         ),
         format!(
-            "insert into ledger_entries (id, kind, user_id, currency, limit_nanos, created) \
-             {SERIES} select '0' || {user}, 'limit', 'u' || {user}, 'EUR', {LIMIT}, {date} from s"
+            "insert into ledger_entries (id, kind, user_id, window_name, currency, limit_nanos, created) \
+             {SERIES} select '0' || {user}, 'limit', 'u' || {user}, 'main', 'EUR', {LIMIT}, {date} from s"
         ),
     ] {
         db.execute(&sql, vec![Value::Int(0), Value::Int(users.max(TENANTS))])

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use cf_base::{Error, Kind};
+use cf_base::{Clock, Error, Kind, Secret};
 use cf_http::{HttpClient, HttpError};
-use cf_llm::{Provider, UpstreamFailure, parse_failure};
-use http::{HeaderMap, Method, Request, Response, header};
+use cf_llm::{
+    ChatRequest, Credentials, Outgoing, OutputPlan, Provider, Route, UpstreamFailure, Wishes,
+};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 
@@ -17,73 +18,147 @@ const ERROR_BODY: usize = 64 << 10;
 /// How long a provider may take to send its error.
 const ERROR_TIME: Duration = Duration::from_secs(10);
 
-/// Sends the request and waits for an answer that is none of failure.
-pub async fn send(
-    http: &HttpClient,
-    deployment: &Deployment,
-    body: Bytes,
-    stream: bool,
-    first_byte: Duration,
-) -> Result<Response<Incoming>, UpstreamFailure> {
-    let key = &deployment.key;
-    let provider = key.provider;
-    let target = provider
-        .chat_target(&key.base_url, key.secret.expose())
-        .ok_or_else(|| {
+/// A request that is ready but for the credentials, and an answer to it.
+pub struct Attempt {
+    /// How the answer is to be read.
+    pub route: Route,
+    /// Fields that were left out, as the client asked.
+    pub dropped: Vec<String>,
+    outgoing: Outgoing,
+}
+
+impl Attempt {
+    /// Makes the client's request into the provider's. What the provider cannot
+    /// do is the client's matter, but another deployment may do it.
+    pub fn new(
+        request: &ChatRequest<'_>,
+        deployment: &Deployment,
+        plan: OutputPlan,
+        wishes: &Wishes,
+    ) -> Result<Self, UpstreamFailure> {
+        let outgoing = request
+            .outgoing(&deployment.place(), plan, wishes)
+            .and_then(|outgoing| {
+                request.check_version(&outgoing.route, wishes)?;
+                Ok(outgoing)
+            });
+        match outgoing {
+            Ok(mut outgoing) => Ok(Self {
+                route: outgoing.route,
+                dropped: std::mem::take(&mut outgoing.dropped),
+                outgoing,
+            }),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Sends the request and waits for an answer that is none of failure.
+    pub async fn send(
+        self,
+        http: &HttpClient,
+        clock: &Clock,
+        deployment: &Deployment,
+        first_byte: Duration,
+    ) -> Result<Response<Incoming>, UpstreamFailure> {
+        let key = &deployment.key;
+        let credentials = key
+            .credentials
+            .as_ref()
+            .map_err(|what| failure(502, format!("{what} An administrator must check it.")))?;
+        let Credentials::Token(source) = credentials else {
+            return self
+                .send_once(http, clock, deployment, credentials, None, first_byte)
+                .await;
+        };
+        let token = key.tokens.get(source, http, clock).await.map_err(refused)?;
+        let sent = self
+            .send_once(
+                http,
+                clock,
+                deployment,
+                credentials,
+                Some(&token),
+                first_byte,
+            )
+            .await;
+        match sent {
+            // It may have been taken back before its time: one more try with another.
+            Err(failure) if failure.is_unauthorized => {
+                key.tokens.forget(&token);
+                let token = key.tokens.get(source, http, clock).await.map_err(refused)?;
+                self.send_once(
+                    http,
+                    clock,
+                    deployment,
+                    credentials,
+                    Some(&token),
+                    first_byte,
+                )
+                .await
+            }
+            other => other,
+        }
+    }
+
+    async fn send_once(
+        &self,
+        http: &HttpClient,
+        clock: &Clock,
+        deployment: &Deployment,
+        credentials: &Credentials,
+        token: Option<&Secret>,
+        first_byte: Duration,
+    ) -> Result<Response<Incoming>, UpstreamFailure> {
+        let provider = deployment.key.provider;
+        let mut outgoing = self.outgoing.clone();
+        outgoing
+            .authorize(credentials, token, clock.now())
+            .map_err(refused)?;
+        let mut request = Request::new(Full::new(outgoing.body));
+        *request.method_mut() = Method::POST;
+        *request.headers_mut() = outgoing.headers;
+        *request.uri_mut() = outgoing.url.parse().map_err(|e| {
             failure(
                 502,
                 format!(
-                    "The provider key for {} has no address (base_url). An administrator must set it.",
+                    "The address of the provider key for {} is not valid ({e}).",
                     provider.label()
                 ),
             )
         })?;
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(target.url)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::USER_AGENT, "cloudfreedom")
-        .header(
-            header::ACCEPT,
-            if stream {
-                "text/event-stream"
-            } else {
-                "application/json"
-            },
-        );
-    if let Some((name, value)) = target.credentials {
-        request = request.header(name, value);
+        let response = http
+            .send(request, first_byte)
+            .await
+            .map_err(|error| unreachable_provider(provider, error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (head, body) = response.into_parts();
+        let body = tokio::time::timeout(ERROR_TIME, Limited::new(body, ERROR_BODY).collect())
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .map(|b| b.to_bytes())
+            .unwrap_or_default();
+        let secret = token.map_or(deployment.key.shown_secret(), Secret::expose);
+        Err(self.route.failure(
+            head.status.as_u16(),
+            &head.headers,
+            &body,
+            secret,
+            clock.now(),
+        ))
     }
-    let request = request.body(Full::new(body)).map_err(|e| {
-        failure(
-            502,
-            format!(
-                "The address of the provider key for {} is not valid ({e}).",
-                provider.label()
-            ),
-        )
-    })?;
-    let response = http
-        .send(request, first_byte)
-        .await
-        .map_err(|error| unreachable_provider(provider, error))?;
-    if response.status().is_success() {
-        return Ok(response);
+}
+
+fn refused(error: Error) -> UpstreamFailure {
+    UpstreamFailure {
+        error,
+        retryable: true,
+        taken: false,
+        code: None,
+        is_unauthorized: false,
     }
-    let (head, body) = response.into_parts();
-    let body = tokio::time::timeout(ERROR_TIME, Limited::new(body, ERROR_BODY).collect())
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .map(|b| b.to_bytes())
-        .unwrap_or_default();
-    Err(parse_failure(
-        provider.label(),
-        head.status.as_u16(),
-        retry_after(&head.headers),
-        &body,
-        key.secret.expose(),
-    ))
 }
 
 fn unreachable_provider(provider: Provider, error: HttpError) -> UpstreamFailure {
@@ -124,14 +199,6 @@ fn failure(status: u16, text: String) -> UpstreamFailure {
         retryable: true,
         taken: false,
         code: None,
+        is_unauthorized: false,
     }
-}
-
-/// `retry-after-ms` and `retry-after` in seconds; the larger where both stand.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-    let seconds = number("retry-after").map(Duration::from_secs);
-    let millis = number("retry-after-ms").map(Duration::from_millis);
-    let longest = Duration::from_secs(24 * 3600);
-    seconds.max(millis).map(|d| d.min(longest))
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use cf_ledger::Settled;
-use cf_llm::{Frame as Event, SseDecoder, SseEvent, stream_error_frame, stream_failure_frame};
+use cf_llm::{Dialect, StreamFrame};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -34,7 +34,8 @@ enum Inner {
 
 struct Streaming {
     upstream: Upstream,
-    decoder: SseDecoder,
+    /// What the client reads.
+    dialect: Dialect,
     /// Events ready for the client.
     ready: VecDeque<Bytes>,
     state: State,
@@ -71,6 +72,7 @@ impl GatewayBody {
     /// A stream with the meter of its call; at `ends_at` it is cut off.
     pub(crate) fn stream(
         upstream: Upstream,
+        dialect: Dialect,
         meter: Meter,
         deadlines: Deadlines,
         ends_at: Instant,
@@ -78,7 +80,7 @@ impl GatewayBody {
     ) -> Self {
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
-            decoder: SseDecoder::default(),
+            dialect,
             ready: VecDeque::new(),
             state: State::Reading(meter),
             silence: Box::pin(tokio::time::sleep(deadlines.gap)),
@@ -172,7 +174,7 @@ impl Streaming {
                         // A reply that is not in the books is not released in full.
                         Err(error) => self
                             .ready
-                            .push_back(stream_error_frame(&error.message, "unavailable")),
+                            .push_back(self.dialect.error_frame(&error.message, "unavailable")),
                     }
                     // Reads the stream's own end, so that the connection is used again.
                     let _ = poll_upstream(&mut self.upstream, cx);
@@ -200,46 +202,65 @@ impl Streaming {
     fn take(&mut self, bytes: Bytes) {
         let next = (Instant::now() + self.deadlines.gap).min(self.ends_at);
         self.silence.as_mut().reset(next);
-        if let State::Reading(meter) = &mut self.state {
-            meter.first_byte();
-        }
-        if self.decoder.push(bytes).is_err() {
+        let State::Reading(meter) = &mut self.state else {
+            return;
+        };
+        meter.first_byte();
+        let Some(stream) = meter.stream() else {
+            return;
+        };
+        if let Err(error) = stream.push(bytes) {
+            tracing::warn!(%error, "a provider's stream cannot be read");
             self.break_off(
                 "The provider sent an event that is too large.",
                 "upstream_error",
             );
             return;
         }
-        while matches!(self.state, State::Reading(_)) {
-            let Some(event) = self.decoder.next_event() else {
+        while let State::Reading(meter) = &mut self.state {
+            let Some(stream) = meter.stream() else {
                 return;
             };
-            self.handle(event);
+            match stream.next_frame() {
+                Ok(Some(frame)) => self.handle(frame),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "a provider's stream cannot be read");
+                    self.break_off(
+                        "The provider's stream is damaged and the answer was cut off.",
+                        "upstream_error",
+                    );
+                }
+            }
         }
     }
 
-    fn handle(&mut self, event: SseEvent) {
+    fn handle(&mut self, frame: StreamFrame) {
         let State::Reading(meter) = &mut self.state else {
             return;
         };
-        match meter.tap().event(&event) {
-            Event::Pass => self.ready.push_back(event.raw),
-            Event::Strip => {}
-            Event::Done => self.end(Meter::finish_stream, Some(event.raw)),
-            Event::Failed => {
-                let secret = meter.deployment().map(|d| d.key.secret.expose());
-                let last = stream_failure_frame(&event.data, secret.unwrap_or_default());
+        match frame {
+            StreamFrame::Pass(bytes) => self.ready.push_back(bytes),
+            StreamFrame::Done(bytes) => {
+                let last = Some(bytes).filter(|b| !b.is_empty());
+                self.end(Meter::finish_stream, last);
+            }
+            StreamFrame::Failed(data) => {
+                let secret = meter.deployment().map(|d| d.key.shown_secret());
+                let last = self
+                    .dialect
+                    .failure_frame(&data, secret.unwrap_or_default());
                 self.end(Meter::break_off, Some(last));
                 self.hang_up();
             }
         }
     }
 
-    /// The provider ended the stream without `[DONE]`, as some do.
+    /// The provider ended the stream, some of them without saying so before.
     fn upstream_ended(&mut self) {
-        while matches!(self.state, State::Reading(_)) {
-            match self.decoder.rest() {
-                Some(event) => self.handle(event),
+        if let State::Reading(meter) = &mut self.state {
+            match meter.stream().map(cf_llm::ChatStream::end) {
+                Some(frame) => self.handle(frame),
                 None => self.end(Meter::finish_stream, None),
             }
         }
@@ -247,7 +268,7 @@ impl Streaming {
 
     /// Ends the stream with an error that the client sees.
     fn break_off(&mut self, sentence: &str, code: &str) {
-        let last = stream_error_frame(sentence, code);
+        let last = self.dialect.error_frame(sentence, code);
         self.end(Meter::break_off, Some(last));
         self.hang_up();
     }

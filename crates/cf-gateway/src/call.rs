@@ -6,19 +6,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use cf_base::{Caller, Error, Kind, Nanos, PicoUsd, RequestId, Result};
 use cf_ledger::{HoldRequest, PriceVersion};
-use cf_llm::{ChatRequest, Provider, Reply, UpstreamFailure, parse_failure, parse_reply};
+use cf_llm::{ChatRequest, Dialect, Opening, OutputPlan, Provider, Reply, Route, UpstreamFailure};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::attempt;
+use crate::attempt::Attempt;
 use crate::body::{GatewayBody, Upstream};
 use crate::hang_up::Attendance;
 use crate::limits::Admission;
 use crate::meter::Meter;
 use crate::models::{Deployment, Model};
-use crate::{Gateway, Inner};
+use crate::{Asked, Gateway, Inner};
 
 /// Output assumed where neither client, model record nor price book set a
 /// limit; it is then sent with the call.
@@ -37,14 +37,6 @@ struct Candidate {
     price: Arc<PriceVersion>,
 }
 
-/// How much output a call may have.
-struct OutputPlan {
-    /// Tokens for each answer.
-    tokens: u64,
-    /// Whether the provider must be told, because it would not stop there itself.
-    tell: bool,
-}
-
 /// A call on its way: what answers need to know of it.
 struct Call<'a> {
     inner: &'a Inner,
@@ -59,6 +51,7 @@ struct Call<'a> {
 
 pub async fn chat(
     gateway: Gateway,
+    asked: Asked,
     caller: Arc<Caller>,
     body: Bytes,
     request_id: RequestId,
@@ -66,7 +59,7 @@ pub async fn chat(
 ) -> Result<Response<GatewayBody>> {
     let inner = &*gateway.0;
     let ends_at = Instant::now() + inner.deadlines.total;
-    let request = ChatRequest::parse(&body)?;
+    let request = ChatRequest::read_as(asked.dialect, &body)?;
     let model = inner
         .catalogue
         .find(caller.tenant_id, &request.model)
@@ -86,6 +79,10 @@ pub async fn chat(
     let admission = inner.limiter.admit(&caller)?;
     let mut headers = HeaderMap::with_capacity(12);
     describe(&mut headers, &request_id, &admission);
+    if asked.dialect == Dialect::Anthropic {
+        // Its clients look for the id under this name.
+        set(&mut headers, "request-id", request_id.as_str());
+    }
 
     let worst = |tokens: u64| -> PicoUsd {
         let output = tokens.saturating_mul(request.n);
@@ -122,7 +119,6 @@ pub async fn chat(
         inner.clock.clone(),
         Arc::clone(&candidates[0].price),
         request.estimated_prompt_tokens().min(input),
-        !request.include_usage,
         Arc::clone(&attendance),
     );
     let mut call = Call {
@@ -133,19 +129,30 @@ pub async fn chat(
         remaining,
     };
 
-    let limit = output.tell.then_some(output.tokens);
     let mut last = None;
     for candidate in in_turn(inner, candidates).into_iter().take(ATTEMPTS) {
         let Candidate { deployment, price } = candidate;
         let provider = deployment.key.provider;
+        let attempt = match Attempt::new(&request, &deployment, output, &asked.wishes) {
+            Ok(attempt) => attempt,
+            Err(failure) => {
+                warn(&request_id, &deployment, &failure);
+                last = Some(failure);
+                continue;
+            }
+        };
         meter.dispatch(&deployment, price);
         attendance.set_drain(deployment.key.hang_up.drains(request.stream));
         set(&mut call.headers, "x-cf-model", &deployment.model);
         set(&mut call.headers, "x-cf-provider", provider.as_str());
-        if provider == Provider::Demo {
-            return demo(call, &deployment.model, output.tokens, meter).await;
+        if !attempt.dropped.is_empty() {
+            let dropped = attempt.dropped.join(",");
+            set(&mut call.headers, "x-cf-dropped-params", &dropped);
         }
-        let body = request.upstream_body(&deployment.model, limit, provider);
+        let route = attempt.route;
+        if provider == Provider::Demo {
+            return demo(call, route, &deployment.model, output.tokens, meter).await;
+        }
         let left = ends_at.saturating_duration_since(Instant::now());
         // A plain reply's head comes when all of it is done.
         let first_byte = if request.stream {
@@ -153,9 +160,11 @@ pub async fn chat(
         } else {
             left
         };
-        let sent = attempt::send(&inner.http, &deployment, body, request.stream, first_byte).await;
+        let sent = attempt
+            .send(&inner.http, &inner.clock, &deployment, first_byte)
+            .await;
         match sent {
-            Ok(response) => return answer(call, response, meter).await,
+            Ok(response) => return answer(call, route, response, meter).await,
             Err(failure) => {
                 warn(&request_id, &deployment, &failure);
                 if failure.taken {
@@ -208,7 +217,7 @@ fn warn(request_id: &RequestId, deployment: &Deployment, failure: &UpstreamFailu
 /// The last failure as the client's answer. A refusal of the request itself is
 /// told with the provider's own `param` and `code`, which clients act on.
 fn refuse(call: Call<'_>, failure: UpstreamFailure) -> Result<Response<GatewayBody>> {
-    match failure.refusal() {
+    match call.request.dialect.refusal(&failure) {
         Some(body) => Ok(whole(StatusCode::BAD_REQUEST, body, call.headers)),
         None => Err(failure.error),
     }
@@ -232,17 +241,6 @@ fn candidates(
     );
     for deployment in model.deployments(caller.tenant_id) {
         let provider = deployment.key.provider;
-        if !provider.is_supported() {
-            reason = Error::new(
-                Kind::Upstream { status: 503 },
-                format!(
-                    "The model \"{}\" is deployed at {}, which this version cannot call yet.",
-                    model.name,
-                    provider.label()
-                ),
-            );
-            continue;
-        }
         // A call without a price cannot be held to a budget.
         let Some(price) = deployment.price(&inner.ledger) else {
             reason = Error::new(
@@ -384,8 +382,28 @@ fn in_turn(inner: &Inner, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     turn
 }
 
+/// What the answer is named by where the provider does not say.
+fn opening(call: &Call<'_>, route: Route, meter: &Meter) -> Opening {
+    let seconds = call.inner.clock.now().as_millis() / 1000;
+    Opening {
+        // What passes as it is has a name.
+        id: if route.is_same_dialect() {
+            String::new()
+        } else {
+            format!("chatcmpl-{}", call.inner.random.token::<24>())
+        },
+        created: u64::try_from(seconds).unwrap_or(0),
+        model: meter
+            .deployment()
+            .map_or_else(String::new, |d| d.model.clone()),
+        include_usage: call.request.include_usage,
+        estimated_input: meter.estimated_input(),
+    }
+}
+
 async fn demo(
     call: Call<'_>,
+    route: Route,
     model: &str,
     limit: u64,
     mut meter: Meter,
@@ -395,31 +413,35 @@ async fn demo(
     meter.first_byte();
     if call.request.stream {
         let events = cf_llm::demo_stream(call.request, model, Some(limit), &id, created);
-        return Ok(stream(call, Upstream::Ready(events.into()), meter));
+        return Ok(stream(call, route, Upstream::Ready(events.into()), meter));
     }
     let body = cf_llm::demo_plain(call.request, model, Some(limit), &id, created);
-    plain(call, body, meter).await
+    plain(call, route, body, meter).await
 }
 
 async fn answer(
     call: Call<'_>,
+    route: Route,
     response: Response<Incoming>,
     mut meter: Meter,
 ) -> Result<Response<GatewayBody>> {
     let (head, body) = response.into_parts();
     let kind = head.headers.get(header::CONTENT_TYPE);
     let is_stream = kind.is_none_or(|kind| {
-        const STREAM: &[u8] = b"text/event-stream";
+        const STREAMS: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
         let kind = kind.as_bytes();
-        kind.len() >= STREAM.len() && kind[..STREAM.len()].eq_ignore_ascii_case(STREAM)
+        STREAMS.iter().any(|stream| {
+            let begins = kind.get(..stream.len());
+            begins.is_some_and(|begins| begins.eq_ignore_ascii_case(stream))
+        })
     });
     if call.request.stream && is_stream {
-        return Ok(stream(call, Upstream::Http(body), meter));
+        return Ok(stream(call, route, Upstream::Http(body), meter));
     }
     meter.first_byte();
     let whole = tokio::time::timeout_at(call.ends_at, Limited::new(body, REPLY).collect());
     let error = match whole.await {
-        Ok(Ok(body)) => return plain(call, body.to_bytes(), meter).await,
+        Ok(Ok(body)) => return plain(call, route, body.to_bytes(), meter).await,
         Ok(Err(cause)) => {
             let sentence = "The provider's answer broke off or was too large.";
             Error::new(Kind::Upstream { status: 502 }, sentence).because(cause)
@@ -434,12 +456,18 @@ async fn answer(
 }
 
 /// A whole reply: booked, then released.
-async fn plain(mut call: Call<'_>, body: Bytes, meter: Meter) -> Result<Response<GatewayBody>> {
+async fn plain(
+    mut call: Call<'_>,
+    route: Route,
+    body: Bytes,
+    meter: Meter,
+) -> Result<Response<GatewayBody>> {
     let Some(deployment) = meter.deployment() else {
         return Err(Error::internal("a reply without a deployment"));
     };
     let key = &deployment.key;
-    let error = match parse_reply(key.provider, &body, meter.estimated_input()) {
+    let (reply, body) = route.reply(body, &opening(&call, route, &meter));
+    let error = match reply {
         Reply::Completion(usage, estimated) => {
             let Some(settled) = meter.finish(usage, estimated) else {
                 return Err(Error::internal("a call ended twice"));
@@ -453,7 +481,10 @@ async fn plain(mut call: Call<'_>, body: Bytes, meter: Meter) -> Result<Response
         }
         // With a status of success, but it is the provider that failed.
         Reply::Failed => {
-            parse_failure(key.provider.label(), 500, None, &body, key.secret.expose()).error
+            let (none, now) = (HeaderMap::new(), call.inner.clock.now());
+            route
+                .failure(500, &none, &body, key.shown_secret(), now)
+                .error
         }
         Reply::Unreadable => Error::new(
             Kind::Upstream { status: 502 },
@@ -475,7 +506,14 @@ fn whole(status: StatusCode, body: Bytes, mut headers: HeaderMap) -> Response<Ga
     response
 }
 
-fn stream(mut call: Call<'_>, upstream: Upstream, meter: Meter) -> Response<GatewayBody> {
+fn stream(
+    mut call: Call<'_>,
+    route: Route,
+    upstream: Upstream,
+    mut meter: Meter,
+) -> Response<GatewayBody> {
+    let listening = route.stream(opening(&call, route, &meter));
+    meter.listen(listening);
     budget(&mut call.headers, call.remaining);
     call.headers.insert(
         header::CONTENT_TYPE,
@@ -488,7 +526,14 @@ fn stream(mut call: Call<'_>, upstream: Upstream, meter: Meter) -> Response<Gate
     let drains = (meter.deployment())
         .is_some_and(|d| d.key.hang_up.drains(true))
         .then(|| call.inner.drains.clone());
-    let body = GatewayBody::stream(upstream, meter, call.inner.deadlines, call.ends_at, drains);
+    let body = GatewayBody::stream(
+        upstream,
+        call.request.dialect,
+        meter,
+        call.inner.deadlines,
+        call.ends_at,
+        drains,
+    );
     let mut response = Response::new(body);
     *response.headers_mut() = call.headers;
     response

@@ -11,6 +11,7 @@ mod hang_up;
 mod limits;
 mod meter;
 mod models;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use cf_base::{Caller, Clock, Random, RequestId, Result, Sealer, TenantId};
 use cf_db::Db;
 use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
+pub use cf_llm::{Dialect, Wishes};
 use http::Response;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -76,6 +78,15 @@ pub struct GatewayParts {
     pub stopping: CancellationToken,
 }
 
+/// What a client asks for beside the body.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// What the body is written in, and the answer is to be.
+    pub dialect: Dialect,
+    /// What its headers say.
+    pub wishes: Wishes,
+}
+
 /// The gateway; cheap to clone.
 #[derive(Clone)]
 pub struct Gateway(Arc<Inner>);
@@ -127,9 +138,22 @@ impl Gateway {
         body: Bytes,
         request_id: RequestId,
     ) -> Result<Response<GatewayBody>> {
+        let asked = Asked::default();
+        self.chat_in(asked, caller, body, request_id).await
+    }
+
+    /// The same for a client of any dialect, with what its headers ask for.
+    pub async fn chat_in(
+        &self,
+        asked: Asked,
+        caller: Arc<Caller>,
+        body: Bytes,
+        request_id: RequestId,
+    ) -> Result<Response<GatewayBody>> {
         let attendance = Arc::new(Attendance::default());
         let call = call::chat(
             self.clone(),
+            asked,
             caller,
             body,
             request_id,

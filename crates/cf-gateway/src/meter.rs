@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use cf_base::{Clock, Timestamp, Usage};
 use cf_ledger::{CallRecord, CallStatus, Hold, PriceVersion, Settled};
-use cf_llm::{Provider, StreamTap};
+use cf_llm::ChatStream;
 
 use crate::hang_up::Attendance;
 use crate::limits::Admission;
@@ -39,8 +39,8 @@ pub struct Meter {
     deployment: Option<Arc<Deployment>>,
     /// Whether a provider may be at work on the call.
     sent: bool,
-    /// What is known of a stream.
-    tap: StreamTap,
+    /// What comes of a stream, and what is known of it; none before it begins.
+    stream: Option<ChatStream>,
     /// Whether the client is still there.
     attendance: Arc<Attendance>,
 }
@@ -52,7 +52,6 @@ impl Meter {
         clock: Clock,
         price: Arc<PriceVersion>,
         estimated_input: u64,
-        strip_usage: bool,
         attendance: Arc<Attendance>,
     ) -> Self {
         Self {
@@ -65,7 +64,7 @@ impl Meter {
             estimated_input,
             deployment: None,
             sent: false,
-            tap: StreamTap::new(strip_usage),
+            stream: None,
             attendance,
         }
     }
@@ -94,9 +93,14 @@ impl Meter {
         self.attendance.leave();
     }
 
-    /// What listens to the stream.
-    pub fn tap(&mut self) -> &mut StreamTap {
-        &mut self.tap
+    /// The answer is this stream.
+    pub fn listen(&mut self, stream: ChatStream) {
+        self.stream = Some(stream);
+    }
+
+    /// The stream, once it is one.
+    pub fn stream(&mut self) -> Option<&mut ChatStream> {
+        self.stream.as_mut()
     }
 
     /// Where the call is; `None` before it is sent.
@@ -133,11 +137,16 @@ impl Meter {
 
     /// What a stream used so far, and whether that is an estimate.
     fn stream_usage(&self) -> (Usage, bool) {
-        let provider = self
-            .deployment
-            .as_ref()
-            .map_or(Provider::Demo, |d| d.key.provider);
-        self.tap.usage(provider, self.estimated_input)
+        match &self.stream {
+            Some(stream) => stream.usage(),
+            None => {
+                let usage = Usage {
+                    input: self.estimated_input,
+                    ..Usage::default()
+                };
+                (usage, true)
+            }
+        }
     }
 
     fn end(&mut self, usage: Usage, estimated: bool, status: CallStatus) -> Option<Settled> {

@@ -8,12 +8,13 @@ use arc_swap::ArcSwap;
 use cf_base::{Caller, Id, ProviderKeyId, Result, Sealed, Sealer, Secret, TenantId, Timestamp};
 use cf_db::{Db, Row};
 use cf_ledger::{Ledger, OwnPrices, PriceVersion};
-use cf_llm::Provider;
+use cf_llm::{Credentials, Place, Provider, Settings};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::hang_up::HangUp;
+use crate::tokens::Tokens;
 
 /// A public model.
 #[derive(Debug)]
@@ -52,22 +53,54 @@ pub struct ProviderKey {
     pub id: ProviderKeyId,
     pub provider: Provider,
     pub base_url: String,
-    pub secret: Secret,
+    /// What shows the provider that we may call, or what is wrong with the secret.
+    pub credentials: std::result::Result<Credentials, &'static str>,
+    /// The token, where the credentials are exchanged for one.
+    pub tokens: Tokens,
+    settings: Settings,
+    /// The region as the record has it.
+    place_region: String,
     /// What becomes of its calls when the client leaves.
     pub hang_up: HangUp,
     /// Where the provider works, as far as its prices depend on that; may be empty.
-    region: String,
+    price_region: String,
     /// The one tenant it is for; `None` for all.
     tenant: Option<TenantId>,
 }
 
+impl ProviderKey {
+    /// The text that a provider may repeat and nobody is to see.
+    pub fn shown_secret(&self) -> &str {
+        let secrets = self.credentials.as_ref().map(Credentials::secrets);
+        secrets
+            .ok()
+            .and_then(|s| s.first().copied())
+            .unwrap_or_default()
+    }
+}
+
 impl Deployment {
+    /// Where it is.
+    pub fn place(&self) -> Place<'_> {
+        let key = &self.key;
+        let credentials = key.credentials.as_ref().ok();
+        Place {
+            provider: key.provider,
+            model: &self.model,
+            base_url: &key.base_url,
+            region: &key.place_region,
+            settings: &key.settings,
+            project: credentials.map_or("", Credentials::project),
+            has_plain_key: credentials.is_some_and(Credentials::is_plain_key),
+        }
+    }
+
     /// What a call of now costs; `None` if no price is known.
     pub fn price(&self, ledger: &Ledger) -> Option<Arc<PriceVersion>> {
         let key = &self.key;
         self.own_price
             .clone()
-            .or_else(|| ledger.book_price(key.provider.as_str(), &self.model, &key.region))
+            .or_else(|| ledger.book_price(key.provider.as_str(), &self.model, &key.price_region))
     }
 }
 
@@ -224,15 +257,30 @@ fn provider_key(row: &Row, sealer: &Sealer) -> Result<Option<ProviderKey>> {
     };
     let base_url: String = row.get("base_url")?;
     let region: String = row.get("region")?;
-    let settings: String = row.get("settings")?;
-    let settings: KeySettings = serde_json::from_str(&settings).unwrap_or_default();
+    let text: String = row.get("settings")?;
+    let own: KeySettings = serde_json::from_str(&text).unwrap_or_default();
+    let settings: Settings = serde_json::from_str(&text).unwrap_or_else(|error| {
+        tracing::warn!(key = id.as_str(), %error, "a provider key's settings cannot be read");
+        Settings::default()
+    });
+    let credentials = Credentials::read(provider, &secret, &settings);
+    if let Err(what) = &credentials {
+        tracing::warn!(
+            key = id.as_str(),
+            what,
+            "a provider key's secret cannot be used"
+        );
+    }
     Ok(Some(ProviderKey {
         id,
         provider,
-        region: provider.price_region(&base_url, &region),
-        hang_up: HangUp::of(provider, &base_url, settings.hang_up.as_deref()),
+        price_region: provider.price_region(&base_url, &region),
+        place_region: region.trim().to_owned(),
+        hang_up: HangUp::of(provider, &base_url, own.hang_up.as_deref()),
         base_url,
-        secret,
+        credentials,
+        tokens: Tokens::default(),
+        settings,
         tenant: tenant(row)?,
     }))
 }
@@ -294,7 +342,7 @@ fn deployment(
 ) -> Deployment {
     let provider = key.provider.as_str();
     // The book knows a model's limits also where the operator sets its prices.
-    let book = ledger.book_price(provider, &wire.model, &key.region);
+    let book = ledger.book_price(provider, &wire.model, &key.price_region);
     let own = own_prices.map(|own| Arc::new(PriceVersion::own(provider, &wire.model, own)));
     // The demo provider is ours and costs nothing unless a price is set.
     let free = || (key.provider == Provider::Demo).then(|| Arc::new(PriceVersion::free()));

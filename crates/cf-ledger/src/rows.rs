@@ -6,6 +6,7 @@ use cf_base::{Id, Nanos, Random, Timestamp};
 use cf_db::{DbError, Tx, Value};
 
 use crate::CallStatus;
+use crate::account::in_order;
 use crate::hold::{HoldRow, UsageRow};
 use crate::prices::PriceVersion;
 use crate::rollups::Rollups;
@@ -130,8 +131,8 @@ pub(crate) async fn withdraw(tx: &mut Tx, doubtful: &[HoldRow]) -> Result<(), Db
             hold.tenant_id.as_str(),
         ];
         let lock = format!(
-            "select owner_id from ledger_accounts where owner_id in ($1, $2, $3) order by owner_id{}",
-            tx.for_update()
+            "select owner_id from ledger_accounts where owner_id in ($1, $2, $3){}",
+            in_order(tx)
         );
         tx.query(&lock, owners.map(Value::from).to_vec()).await?;
         let row = tx

@@ -1,3 +1,4 @@
 //! Incremental decoders of streams.
 
+pub(crate) mod aws;
 pub mod sse;

@@ -4,27 +4,45 @@
 //! Exhaustive matches over [`Provider`] live in this file only; a new provider
 //! is a variant here and a file of its own.
 
+mod answer;
+mod anthropic;
+mod bedrock;
+mod conversation;
 mod count;
 mod counters;
+mod credentials;
 mod demo;
+mod dialect;
 mod frame;
+mod gemini;
+mod json;
 mod openai;
+mod outgoing;
+mod place;
+mod seal;
+mod stream;
 mod tokens;
 mod wire;
 
-use http::HeaderValue;
-use http::header::{self, HeaderName};
 use serde::Serialize;
 
+pub use anthropic::failure::{error_body, error_type};
+pub use bedrock::sigv4::AwsKey;
 pub use counters::{
     AnthropicCounter, BedrockCounter, Counted, GeminiCounter, ResponsesCounter, embedding_usage,
 };
+pub use credentials::{Credentials, Token, TokenRequest, TokenSource};
 pub use demo::{demo_plain, demo_stream};
+pub use dialect::{Dialect, Opening, Route};
+pub use frame::aws::AwsError;
 pub use frame::sse::{SseDecoder, SseError, SseEvent};
 pub use openai::{
     Frame, Reply, StreamTap, UpstreamFailure, parse_failure, parse_reply, stream_error_frame,
     stream_failure_frame,
 };
+pub use outgoing::{Outgoing, OutputPlan, Wishes};
+pub use place::{Missing, Place, Settings};
+pub use stream::{ChatStream, StreamError, StreamFrame};
 pub use wire::chat::ChatRequest;
 
 use wire::chat::OutputLimit;
@@ -72,16 +90,36 @@ pub struct ProviderInfo {
     needs_region: bool,
     takes_region: bool,
     supported: bool,
-    settings: [(); 0],
+    settings: &'static [SettingInfo],
 }
 
-/// Where and with what a chat call goes.
-pub struct Target {
-    /// Full address.
-    pub url: String,
-    /// Header with the credentials, if any are set; marked sensitive.
-    pub credentials: Option<(HeaderName, HeaderValue)>,
+/// A field of a provider key's settings.
+#[derive(Serialize)]
+struct SettingInfo {
+    name: &'static str,
+    label: &'static str,
 }
+
+const fn setting(name: &'static str, label: &'static str) -> SettingInfo {
+    SettingInfo { name, label }
+}
+
+const AZURE: [SettingInfo; 1] = [setting(
+    "api_version",
+    "API version (empty: v1; else such as 2024-10-21)",
+)];
+const VERTEX: [SettingInfo; 1] = [setting(
+    "project",
+    "Project (empty: that of the service account)",
+)];
+const BEDROCK: [SettingInfo; 1] = [setting(
+    "api",
+    "API for Claude (empty: Converse; invoke: InvokeModel)",
+)];
+const ANTHROPIC: [SettingInfo; 2] = [
+    setting("anthropic_version", "anthropic-version (empty: 2023-06-01)"),
+    setting("anthropic_beta", "anthropic-beta, comma-separated"),
+];
 
 impl Provider {
     /// Every provider.
@@ -137,23 +175,10 @@ impl Provider {
         match self {
             Self::OpenAi => "https://api.openai.com/v1",
             Self::Mistral => "https://api.mistral.ai/v1",
-            Self::Azure
-            | Self::Gemini
-            | Self::Vertex
-            | Self::Bedrock
-            | Self::Anthropic
-            | Self::OpenAiCompatible
-            | Self::Demo => "",
-        }
-    }
-
-    /// Whether this version can call it.
-    pub fn is_supported(self) -> bool {
-        match self {
-            Self::OpenAi | Self::Azure | Self::Mistral | Self::OpenAiCompatible | Self::Demo => {
-                true
-            }
-            Self::Gemini | Self::Vertex | Self::Bedrock | Self::Anthropic => false,
+            Self::Anthropic => "https://api.anthropic.com/v1",
+            Self::Gemini => "https://generativelanguage.googleapis.com/v1beta",
+            // By resource, or by region.
+            Self::Azure | Self::Vertex | Self::Bedrock | Self::OpenAiCompatible | Self::Demo => "",
         }
     }
 
@@ -203,32 +228,6 @@ impl Provider {
         }
     }
 
-    /// Where a chat call goes; `None` if no address is set and none is known.
-    pub fn chat_target(self, base_url: &str, secret: &str) -> Option<Target> {
-        let base = if base_url.is_empty() {
-            self.default_base_url()
-        } else {
-            base_url
-        };
-        if base.is_empty() {
-            return None;
-        }
-        let base = base.trim_end_matches('/');
-        let url = match self {
-            // The v1 form needs no api-version; the resource's address may be
-            // given with or without the path.
-            Self::Azure if base.ends_with("/openai") => format!("{base}/v1/chat/completions"),
-            Self::Azure if !base.ends_with("/v1") => {
-                format!("{base}/openai/v1/chat/completions")
-            }
-            _ => format!("{base}/chat/completions"),
-        };
-        Some(Target {
-            url,
-            credentials: self.credentials(secret),
-        })
-    }
-
     /// The name by which a price book may have prices of the place where the
     /// provider works: what the key says, else what OpenAI's host says.
     pub fn price_region(self, base_url: &str, region: &str) -> String {
@@ -241,21 +240,6 @@ impl Provider {
         }
     }
 
-    fn credentials(self, secret: &str) -> Option<(HeaderName, HeaderValue)> {
-        // Pasted with the line's end, as it happens.
-        let secret = secret.trim();
-        if secret.is_empty() {
-            return None;
-        }
-        let (name, text) = match self {
-            Self::Azure => (HeaderName::from_static("api-key"), secret.to_owned()),
-            _ => (header::AUTHORIZATION, format!("Bearer {secret}")),
-        };
-        let mut value = HeaderValue::from_str(&text).ok()?;
-        value.set_sensitive(true);
-        Some((name, value))
-    }
-
     fn info(self) -> ProviderInfo {
         ProviderInfo {
             provider: self.as_str(),
@@ -266,8 +250,18 @@ impl Provider {
             needs_region: matches!(self, Self::Vertex | Self::Bedrock),
             // Where prices may depend on it.
             takes_region: matches!(self, Self::OpenAi | Self::Azure),
-            supported: self.is_supported(),
-            settings: [],
+            supported: true,
+            settings: match self {
+                Self::Azure => &AZURE,
+                Self::Vertex => &VERTEX,
+                Self::Bedrock => &BEDROCK,
+                Self::Anthropic => &ANTHROPIC,
+                Self::OpenAi
+                | Self::Gemini
+                | Self::Mistral
+                | Self::OpenAiCompatible
+                | Self::Demo => &[],
+            },
         }
     }
 }
@@ -280,11 +274,6 @@ pub fn providers() -> Vec<ProviderInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn target(provider: Provider, base: &str) -> (String, Option<(HeaderName, HeaderValue)>) {
-        let target = provider.chat_target(base, " key\n").expect("an address");
-        (target.url, target.credentials)
-    }
 
     #[test]
     fn the_region_is_the_keys_or_the_hosts() {
@@ -300,34 +289,5 @@ mod tests {
             assert_eq!(Provider::find(provider.as_str()), Some(provider));
         }
         assert_eq!(Provider::find("OpenAI"), None);
-    }
-
-    #[test]
-    fn calls_go_where_the_key_says_with_its_secret() {
-        let (url, credentials) = target(Provider::OpenAi, "");
-        assert_eq!(url, "https://api.openai.com/v1/chat/completions");
-        let (name, value) = credentials.expect("a secret is set");
-        assert_eq!(
-            (name, value.as_bytes()),
-            (header::AUTHORIZATION, &b"Bearer key"[..])
-        );
-        assert!(value.is_sensitive());
-        let (url, _) = target(Provider::OpenAiCompatible, "http://localhost:8081/v1/");
-        assert_eq!(url, "http://localhost:8081/v1/chat/completions");
-        for base in [
-            "https://r.openai.azure.com",
-            "https://r.openai.azure.com/",
-            "https://r.openai.azure.com/openai",
-            "https://r.openai.azure.com/openai/v1/",
-        ] {
-            let (url, credentials) = target(Provider::Azure, base);
-            assert_eq!(
-                url, "https://r.openai.azure.com/openai/v1/chat/completions",
-                "{base}"
-            );
-            let (name, value) = credentials.expect("a secret is set");
-            assert_eq!((name.as_str(), value.as_bytes()), ("api-key", &b"key"[..]));
-        }
-        assert!(Provider::OpenAiCompatible.chat_target("", "").is_none());
     }
 }

@@ -1,9 +1,16 @@
-//! OpenAI's answers and those of the servers that speak its language: usage,
-//! replies and stream chunks, errors.
+//! OpenAI's chat completions, and those of the servers that speak its language:
+//! requests, replies and stream chunks, usage, errors.
 
+pub(crate) mod answer;
+pub(crate) mod conversation;
 mod failure;
 mod reply;
-mod usage;
+pub(crate) mod request;
+pub(crate) mod stream;
+mod tools;
+pub(crate) mod usage;
+mod wait;
 
+pub(crate) use failure::said;
 pub use failure::{UpstreamFailure, parse_failure, stream_error_frame, stream_failure_frame};
 pub use reply::{Frame, Reply, StreamTap, parse_reply};

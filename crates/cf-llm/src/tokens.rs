@@ -5,6 +5,9 @@
 pub(crate) const IMAGE_BOUND: u64 = 50_000;
 /// What a picture is about, for estimates: four tiles at OpenAI's usual rate.
 pub(crate) const IMAGE_ESTIMATE: u64 = 800;
+/// Most tokens of the words that a provider puts before tools of its own accord
+/// (Anthropic's largest is about 800).
+pub(crate) const TOOLS_BOUND: u64 = 1_000;
 /// About how many tokens a text of `bytes` is: four bytes a token in English,
 /// fewer elsewhere; three errs on the dear side.
 pub(crate) fn estimated_tokens(bytes: u64) -> u64 {

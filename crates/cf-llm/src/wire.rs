@@ -1,4 +1,5 @@
 //! Requests of clients, in the formats that are taken.
 
 pub mod chat;
-mod prompt;
+pub(crate) mod edits;
+pub(crate) mod prompt;

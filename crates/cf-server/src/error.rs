@@ -16,6 +16,9 @@ pub struct CoreError(pub RecordError);
 /// An answer in OpenAI's shape.
 pub struct RouterError(pub Error);
 
+/// An answer in Anthropic's shape.
+pub struct MessagesError(pub Error);
+
 /// An answer in the Billing API's shape, which PocketBase's SDK can read too.
 pub struct BillingError {
     error: Error,
@@ -93,6 +96,12 @@ impl From<cf_db::DbError> for CoreError {
 }
 
 impl From<Error> for RouterError {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<Error> for MessagesError {
     fn from(error: Error) -> Self {
         Self(error)
     }
@@ -178,6 +187,14 @@ impl IntoResponse for RouterError {
             "param": param,
             "code": code(&self.0.kind),
         }});
+        answer(&self.0, body)
+    }
+}
+
+impl IntoResponse for MessagesError {
+    fn into_response(self) -> Response {
+        log(&self.0);
+        let body = cf_llm::error_body(cf_llm::error_type(&self.0.kind), &self.0.message);
         answer(&self.0, body)
     }
 }

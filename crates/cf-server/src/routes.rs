@@ -205,6 +205,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 fn router_api() -> Router<App> {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/messages", post(chat::messages))
         .route("/v1/models", get(chat::models))
         .route("/v1/models/{model}", get(chat::model))
         .route("/v1/{*rest}", any_method(no_such_endpoint))
@@ -236,7 +237,7 @@ async fn no_such_endpoint(request: Request) -> RouterError {
     Error::new(
         Kind::NotFound,
         format!(
-            "Unknown request URL: {} {}. This version answers /v1/chat/completions and /v1/models.",
+            "Unknown request URL: {} {}. This version answers /v1/chat/completions, /v1/messages and /v1/models.",
             request.method(),
             request.uri().path()
         ),

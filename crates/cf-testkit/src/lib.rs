@@ -9,4 +9,4 @@ mod upstream;
 pub use database::{TestDb, databases};
 pub use mail::{MockMail, ReceivedMail};
 pub use numbered::{Count, NumberedUpstream};
-pub use upstream::{MockUpstream, Received, Reply, Step};
+pub use upstream::{MockUpstream, Received, Reply, Step, aws_message};

@@ -64,6 +64,19 @@ impl Reply {
         }
     }
 
+    /// A stream in AWS's framing: kinds of events and their payloads. A kind that
+    /// ends in `Exception` is sent as one.
+    pub fn aws_stream(events: &[(&str, serde_json::Value)]) -> Self {
+        let steps = events
+            .iter()
+            .map(|(kind, payload)| Step::Send(aws_message(kind, payload.to_string().as_bytes())))
+            .collect();
+        Self {
+            headers: vec![("content-type", "application/vnd.amazon.eventstream".into())],
+            ..Self::stream(steps)
+        }
+    }
+
     /// Waits before answering.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
@@ -129,6 +142,36 @@ fn usage(prompt: u64, cached: u64, completion: u64) -> serde_json::Value {
         usage["prompt_tokens_details"] = serde_json::json!({"cached_tokens": cached});
     }
     usage
+}
+
+/// A message in AWS's framing.
+pub fn aws_message(kind: &str, payload: &[u8]) -> Bytes {
+    let (message_type, name) = if kind.ends_with("Exception") {
+        ("exception", ":exception-type")
+    } else {
+        ("event", ":event-type")
+    };
+    let mut head = Vec::new();
+    for (name, value) in [(":message-type", message_type), (name, kind)] {
+        head.push(u8::try_from(name.len()).expect("a short name"));
+        head.extend(name.as_bytes());
+        head.push(7);
+        head.extend(
+            u16::try_from(value.len())
+                .expect("a short value")
+                .to_be_bytes(),
+        );
+        head.extend(value.as_bytes());
+    }
+    let length = |n: usize| u32::try_from(n).expect("a small message").to_be_bytes();
+    let mut out = Vec::new();
+    out.extend(length(16 + head.len() + payload.len()));
+    out.extend(length(head.len()));
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    out.extend(head);
+    out.extend(payload);
+    out.extend(crc32fast::hash(&out).to_be_bytes());
+    Bytes::from(out)
 }
 
 /// What the upstream was sent.

@@ -9,7 +9,7 @@ use cf_base::{
     Secret, TenantId, Timestamp, UserId,
 };
 use cf_db::{Db, Row, Value};
-use cf_gateway::{Deadlines, Gateway, GatewayBody, GatewayParts};
+use cf_gateway::{Asked, Deadlines, Dialect, Gateway, GatewayBody, GatewayParts, Wishes};
 use cf_http::HttpClient;
 use cf_ledger::{AccountKind, Ledger, NewAccount, Period, open_account};
 use cf_testkit::{MockUpstream, TestDb};
@@ -148,18 +148,33 @@ impl Fixture {
 
     /// A provider key; `tenant` empty for all.
     pub async fn key(&self, provider: &str, base_url: &str, tenant: &str) -> Id {
+        self.key_with(provider, base_url, tenant, SECRET, json!({}))
+            .await
+    }
+
+    /// A provider key with this secret and these settings; `region` among them.
+    pub async fn key_with(
+        &self,
+        provider: &str,
+        base_url: &str,
+        tenant: &str,
+        secret: &str,
+        settings: serde_json::Value,
+    ) -> Id {
         let id = Id::new(&self.random);
         let row = format!("provider_keys/{id}");
-        let sealed = self.sealer.seal(&Secret::new(SECRET), &row, &self.random);
+        let sealed = self.sealer.seal(&Secret::new(secret), &row, &self.random);
         let values: Vec<Value> = vec![
             id.into(),
             provider.into(),
             base_url.into(),
             sealed.0.into(),
             tenant.into(),
+            settings["region"].as_str().unwrap_or_default().into(),
+            settings.to_string().into(),
         ];
         let sql = "insert into provider_keys (id, name, provider, base_url, secret_sealed, tenant_id, \
-                   created, updated) values ($1, 'k', $2, $3, $4, $5, '', '')";
+                   region, settings, created, updated) values ($1, 'k', $2, $3, $4, $5, $6, $7, '', '')";
         self.db.execute(sql, values).await.unwrap();
         id
     }
@@ -223,6 +238,21 @@ impl Fixture {
         let id = RequestId::new(self.clock.now(), &self.random);
         let body = Bytes::from(body.to_string());
         self.gateway.chat(Arc::clone(caller), body, id).await
+    }
+
+    /// A call of one of Anthropic's clients.
+    pub async fn send_messages(
+        &self,
+        body: &serde_json::Value,
+        wishes: Wishes,
+    ) -> cf_base::Result<Response<GatewayBody>> {
+        let id = RequestId::new(self.clock.now(), &self.random);
+        let asked = Asked {
+            dialect: Dialect::Anthropic,
+            wishes,
+        };
+        let (caller, body) = (Arc::clone(&self.caller), Bytes::from(body.to_string()));
+        self.gateway.chat_in(asked, caller, body, id).await
     }
 
     /// Every call in the books, in no order.

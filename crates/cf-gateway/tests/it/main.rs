@@ -9,5 +9,6 @@ mod fixture;
 mod limits;
 mod losses;
 mod models;
+mod providers;
 mod replies;
 mod streams;

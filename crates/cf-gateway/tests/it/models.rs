@@ -110,17 +110,22 @@ async fn what_cannot_be_called_says_why() {
     let compatible = f
         .key("openai_compatible", "http://127.0.0.1:1/v1", "")
         .await;
-    let anthropic = f.key("anthropic", "", "").await;
+    let no_region = f.key("bedrock", "", "").await;
     let no_address = f.key("openai_compatible", "", "").await;
     let at = |key| json!([{"provider_key": key, "model": "unheard-of"}]);
     f.model("unpriced", at(compatible), json!({"prices": {}}))
         .await;
-    f.model("later", at(anthropic), json!({})).await;
+    f.model("nowhere in particular", at(no_region), json!({}))
+        .await;
     f.model("nowhere", at(no_address), json!({})).await;
     f.model("empty", json!([]), json!({})).await;
     for (model, kind, words) in [
         ("unpriced", Kind::Unprocessable, "No price is known"),
-        ("later", Kind::Upstream { status: 503 }, "Anthropic"),
+        (
+            "nowhere in particular",
+            Kind::Upstream { status: 502 },
+            "AWS Bedrock has no region",
+        ),
         ("nowhere", Kind::Upstream { status: 502 }, "base_url"),
         ("empty", Kind::Upstream { status: 503 }, "no deployment"),
     ] {

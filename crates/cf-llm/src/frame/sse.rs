@@ -22,7 +22,7 @@ pub struct SseError;
 
 /// Takes bytes in any pieces, gives whole events. An event that came in one
 /// piece is a slice of that piece; only one in several pieces is copied.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct SseDecoder {
     /// The rest of the last piece, where nothing is left of those before.
     piece: Bytes,

@@ -5,8 +5,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cf_base::{Error, Kind};
+use cf_base::{Error, Kind, Timestamp};
+use http::HeaderMap;
 use serde_json::{Value, json};
+
+use super::wait;
+use crate::Provider;
 
 /// Longest text of a provider that is passed on.
 const MAX_MESSAGE: usize = 2000;
@@ -24,6 +28,8 @@ pub struct UpstreamFailure {
     pub taken: bool,
     /// The provider's word for what is wrong with the request.
     pub code: Option<String>,
+    /// Whether it is our credentials that the provider does not take.
+    pub is_unauthorized: bool,
 }
 
 impl UpstreamFailure {
@@ -45,13 +51,18 @@ impl UpstreamFailure {
 /// client's request; where it speaks of our credentials it is not the client's.
 /// Every occurrence of `secret` is taken out: some quote the key they were sent.
 pub fn parse_failure(
-    provider: &str,
+    provider: Provider,
     status: u16,
-    retry_after: Option<Duration>,
+    headers: &HeaderMap,
     body: &[u8],
     secret: &str,
+    now: Timestamp,
 ) -> UpstreamFailure {
-    let said = Said::read(body, secret);
+    let mut said = Said::read(body, secret);
+    said.read_headers(headers);
+    let retry_after = wait::told(headers, body, now);
+    let status = said.true_status(status);
+    let provider = provider.label();
     let appended = if said.message.is_empty() {
         String::new()
     } else {
@@ -99,6 +110,15 @@ pub fn parse_failure(
             );
             (upstream(503, text), true)
         }
+        429 if said.is_daily_quota => {
+            let text = format!("Our quota of the day at the provider {provider} is used up.");
+            (upstream(503, text), true)
+        }
+        // No waiting makes the request smaller, but another account may take it.
+        429 if said.message.starts_with("Request too large") => {
+            let text = format!("The request is too large for the provider {provider}.{appended}");
+            (Error::new(Kind::TooLarge, text), true)
+        }
         429 => {
             let retry_after = retry_after.unwrap_or(RETRY_AFTER);
             let text = format!("The provider {provider} is at its rate limit.{appended}");
@@ -109,7 +129,8 @@ pub fn parse_failure(
             let text = format!("The provider {provider} is overloaded.{appended}");
             (upstream(503, text), true)
         }
-        500..=599 => {
+        // 424 is Bedrock's word for a model that failed.
+        424 | 500..=599 => {
             let text = format!("The provider {provider} failed (status {status}).{appended}");
             (upstream(502, text), true)
         }
@@ -123,6 +144,7 @@ pub fn parse_failure(
         retryable,
         taken: false,
         code,
+        is_unauthorized: status == 401,
     }
 }
 
@@ -132,6 +154,10 @@ struct Said {
     param: Option<String>,
     code: String,
     kind: String,
+    /// Google: the quota is one of a day, so that waiting is of no use.
+    is_daily_quota: bool,
+    /// Google: it is our key that is refused, whatever the status.
+    is_bad_key: bool,
 }
 
 impl Said {
@@ -155,30 +181,73 @@ impl Said {
             let value = error[name].as_str().unwrap_or_default();
             clean(value, secret, 200)
         };
+        let details = error["details"].as_array().map_or(&[][..], |list| list);
+        let is_daily_quota = details
+            .iter()
+            .filter_map(|detail| detail["violations"].as_array())
+            .flatten()
+            .filter_map(|violation| violation["quotaId"].as_str())
+            .any(|quota| quota.contains("PerDay"));
+        let is_bad_key = details
+            .iter()
+            .filter_map(|detail| detail["reason"].as_str())
+            .any(|reason| reason.starts_with("API_KEY_") || reason == "ACCESS_TOKEN_EXPIRED");
+        // Anthropic's word for why money is out.
+        let spent = error["details"]["error_code"].as_str().unwrap_or_default();
+        let mut code = text("code");
+        if code.is_empty() {
+            code = clean(spent, secret, 200);
+        }
         Self {
             message: clean(&message, secret, MAX_MESSAGE),
             param: Some(text("param")).filter(|p| !p.is_empty()),
-            code: text("code"),
+            code,
             kind: text("type"),
+            is_daily_quota,
+            is_bad_key,
+        }
+    }
+
+    /// Bedrock tells the type in a header only.
+    fn read_headers(&mut self, headers: &HeaderMap) {
+        let told = headers
+            .get("x-amzn-errortype")
+            .and_then(|v| v.to_str().ok());
+        if let Some(kind) = told.and_then(|v| v.split(':').next())
+            && self.kind.is_empty()
+        {
+            self.kind = kind.chars().take(200).collect();
+        }
+    }
+
+    /// The status that others would have given.
+    fn true_status(&self, status: u16) -> u16 {
+        match (status, &*self.kind) {
+            (400, _) if self.is_bad_key => 401,
+            (400, "ServiceQuotaExceededException") => 429,
+            (429, "ModelNotReadyException") => 503,
+            (400, "ModelStreamErrorException") => 424,
+            _ => status,
         }
     }
 
     /// OpenAI's code where the text says the same in other words.
     fn code(&self) -> Option<String> {
-        const TOO_LONG: [&str; 6] = [
+        const TOO_LONG: [&str; 7] = [
             "maximum context length is",
             "exceeds the context window",
             "exceeded max context length",
             "prompt is too long",
             "exceeds the maximum number of tokens allowed",
             "Input is too long",
+            "Input Tokens Exceeded",
         ];
         if TOO_LONG.iter().any(|text| self.message.contains(text)) {
             return Some("context_length_exceeded".into());
         }
         // Azure gives the status once more, as a text.
         let is_word = !self.code.bytes().all(|b| b.is_ascii_digit());
-        is_word.then(|| self.code.clone())
+        is_word.then(|| self.code.clone()).filter(|c| !c.is_empty())
     }
 
     /// Whether waiting is of no use: the account has no money left.
@@ -203,6 +272,17 @@ fn clean(text: &str, secret: &str, most: usize) -> String {
     text.chars().take(most).collect()
 }
 
+/// What a provider said inside a stream, and its word for it.
+pub(crate) fn said(data: &[u8], secret: &str) -> (String, String) {
+    let said = Said::read(data, secret);
+    let message = if said.message.is_empty() {
+        "The provider failed while it answered.".to_owned()
+    } else {
+        said.message
+    };
+    (message, said.kind)
+}
+
 /// An error inside a stream that has begun, as OpenAI's clients expect it.
 pub fn stream_error_frame(message: &str, code: &str) -> Bytes {
     let body =
@@ -218,7 +298,10 @@ pub fn stream_failure_frame(data: &[u8], secret: &str) -> Bytes {
     } else {
         &said.message
     };
-    let code = said.code();
+    // Anthropic and Bedrock have a type and no code.
+    let kind =
+        Some(said.kind.clone()).filter(|k| k.ends_with("_error") || k.ends_with("Exception"));
+    let code = said.code().or(kind);
     stream_error_frame(message, code.as_deref().unwrap_or("upstream_error"))
 }
 
@@ -228,10 +311,19 @@ mod tests {
 
     const SECRET: &str = "sk-secret-123456";
 
+    fn parse(status: u16, retry_after: Option<&str>, body: &[u8]) -> UpstreamFailure {
+        let mut headers = HeaderMap::new();
+        if let Some(wait) = retry_after {
+            headers.insert("retry-after", wait.parse().expect("a header"));
+        }
+        let now = Timestamp::from_millis(0);
+        parse_failure(Provider::OpenAi, status, &headers, body, SECRET, now)
+    }
+
     #[test]
     fn a_providers_refusal_of_our_key_is_not_the_clients() {
         let body = br#"{"error":{"message":"Incorrect API key provided: sk-secret-123456"}}"#;
-        let failure = parse_failure("OpenAI", 401, None, body, SECRET);
+        let failure = parse(401, None, body);
         assert_eq!(failure.error.kind, Kind::Upstream { status: 502 });
         assert!(!failure.error.message.contains("sk-secret"));
         assert!(failure.refusal().is_none());
@@ -241,7 +333,7 @@ mod tests {
     fn a_refused_request_is_told_in_the_providers_words_without_our_secret() {
         let body =
             br#"{"error":{"message":"bad sk-secret-123456","param":"temperature","code":"x"}}"#;
-        let failure = parse_failure("OpenAI", 400, None, body, SECRET);
+        let failure = parse(400, None, body);
         assert!(!failure.retryable);
         let refusal = failure.refusal().expect("the request is at fault");
         let refusal: Value = serde_json::from_slice(&refusal).expect("JSON");
@@ -260,7 +352,7 @@ mod tests {
             retry_after: Duration::from_secs(seconds),
         };
         let upstream = |status| Kind::Upstream { status };
-        let wait = Some(Duration::from_secs(7));
+        let wait = Some("7");
         let page: &[u8] = b"<html>oops</html>";
         for (status, wait, body, kind, retryable) in [
             (403, None, page, upstream(502), true),
@@ -276,7 +368,7 @@ mod tests {
             (529, None, page, upstream(503), true),
             (302, None, page, upstream(502), false),
         ] {
-            let failure = parse_failure("OpenAI", status, wait, body, "");
+            let failure = parse(status, wait, body);
             assert_eq!(failure.error.kind, kind, "{status}");
             assert_eq!(failure.retryable, retryable, "{status}");
             assert!(!failure.error.message.contains("html"), "{status}");

@@ -156,7 +156,7 @@ pub enum Frame {
 }
 
 /// Listens to a stream: what was used, and how much was delivered.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct StreamTap {
     usage: Option<UsageWire>,
     tier: ServiceTier,

@@ -147,7 +147,7 @@ pub(super) fn served(raw: Option<&RawValue>) -> Option<ServiceTier> {
 }
 
 /// Usage where no provider has counted.
-pub(super) fn estimate(estimated_input: u64, delivered_bytes: u64) -> Usage {
+pub(crate) fn estimate(estimated_input: u64, delivered_bytes: u64) -> Usage {
     Usage {
         input: estimated_input,
         output: estimated_tokens(delivered_bytes),

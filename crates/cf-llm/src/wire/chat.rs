@@ -1,18 +1,20 @@
-//! OpenAI's chat completions request. Only the fields we act on are looked at;
-//! everything else goes to the provider byte for byte.
+//! A chat request of a client, in OpenAI's dialect or Anthropic's. Only the fields
+//! we act on are looked at; everything else goes to a provider of the same
+//! dialect byte for byte.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::ops::Range;
 
 use bytes::Bytes;
 use cf_base::{Error, ServiceTier};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::edits::{Edits, Fields, json_text, without};
 use super::prompt::{Prompt, Text};
 use crate::Provider;
-use crate::tokens::{IMAGE_BOUND, IMAGE_ESTIMATE, length};
+use crate::dialect::Dialect;
+use crate::seal::{fit_id, unseal_id};
+use crate::tokens::{IMAGE_BOUND, IMAGE_ESTIMATE, TOOLS_BOUND, length};
 
 /// Most answers to one request, as OpenAI has it.
 const MAX_N: u64 = 128;
@@ -20,12 +22,20 @@ const MAX_N: u64 = 128;
 const MAX_MODEL: usize = 256;
 /// Fields that make a provider add to the prompt what is not in the request:
 /// search results, or what a template unfolds to.
-const OPAQUE_FIELDS: [&str; 4] = [
+const OPAQUE_FIELDS: [&str; 8] = [
     "web_search_options",
     "search_parameters",
     "plugins",
     "chat_template",
+    // Anthropic's: tools and files that live elsewhere, and a prompt that the
+    // provider rewrites.
+    "mcp_servers",
+    "container",
+    "context_management",
+    "fallbacks",
 ];
+/// Length of Mistral's ids of calls.
+const MISTRAL_ID: usize = 9;
 /// llama.cpp takes this before `max_tokens`.
 const LLAMA_LIMIT: &str = "n_predict";
 
@@ -41,7 +51,7 @@ pub enum OutputLimit {
 impl OutputLimit {
     const ALL: [Self; 2] = [Self::MaxTokens, Self::MaxCompletionTokens];
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::MaxTokens => "max_tokens",
             Self::MaxCompletionTokens => "max_completion_tokens",
@@ -68,12 +78,21 @@ pub struct ChatRequest<'a> {
     /// The service tier that is asked for; which one served the call, and so its
     /// price, the provider says in its answer.
     pub tier: ServiceTier,
+    /// What the body is written in.
+    pub dialect: Dialect,
+    /// Whether what the provider cannot do is to be left out.
+    pub drop_params: bool,
 }
 
 impl<'a> ChatRequest<'a> {
+    /// Looks at a body in OpenAI's dialect.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        Self::read_as(Dialect::OpenAi, body)
+    }
+
     /// Looks at a body. Refuses what cannot be a request, and a field we act on
     /// that stands there twice: which one the provider would take is its choice.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Error> {
+    pub fn read_as(dialect: Dialect, body: &'a [u8]) -> Result<Self, Error> {
         let Fields(fields) = serde_json::from_slice(body).map_err(|e| {
             Error::invalid(format!(
                 "We could not parse the JSON body of your request: {e}."
@@ -89,6 +108,8 @@ impl<'a> ChatRequest<'a> {
             max_output_tokens: None,
             n: 1,
             tier: ServiceTier::Standard,
+            dialect,
+            drop_params: false,
         };
         request.refuse_lookalikes()?;
         request.model = request
@@ -108,6 +129,14 @@ impl<'a> ChatRequest<'a> {
                 )
             })?;
         request.stream = request.read("stream", "true or false")?.unwrap_or(false);
+        request.drop_params = request
+            .read("drop_params", "true or false")?
+            .unwrap_or(false);
+        request.tier = request.service_tier()?;
+        if dialect == Dialect::Anthropic {
+            request.read_messages_fields()?;
+            return Ok(request);
+        }
         request.n = request.read("n", "a number")?.unwrap_or(1);
         if !(1..=MAX_N).contains(&request.n) {
             return Err(Error::invalid_field("n", format!("n is 1 to {MAX_N}.")));
@@ -127,8 +156,70 @@ impl<'a> ChatRequest<'a> {
         request.include_usage = request
             .read::<StreamOptions>("stream_options", "an object")?
             .is_some_and(|o| o.include_usage == Some(true));
-        request.tier = request.service_tier()?;
         Ok(request)
+    }
+
+    /// What Messages has of its own. Dearer ways of being served would be billed
+    /// at the usual price, so they are refused until the price book has them.
+    fn read_messages_fields(&mut self) -> Result<(), Error> {
+        let limit = self.read::<u64>("max_tokens", "a whole number above 0")?;
+        let limit = limit.filter(|tokens| *tokens > 0).ok_or_else(|| {
+            Error::invalid_field(
+                "max_tokens",
+                "max_tokens: a whole number above 0 is required.",
+            )
+        })?;
+        self.max_output_tokens = Some(limit);
+        // Usage is always in the stream there.
+        self.include_usage = true;
+        for (field, usual) in [("speed", "standard"), ("inference_geo", "global")] {
+            let set = self.raw(field).map(RawValue::get);
+            if set.is_some_and(|set| set != "null" && set.trim_matches('"') != usual) {
+                return Err(Error::invalid_field(
+                    field,
+                    format!("{field}: only {usual} is offered here; leave {field} out."),
+                ));
+            }
+        }
+        // It asks another model, at that model's price.
+        if self.has_tool("advisor") {
+            return Err(Error::invalid_field(
+                "tools",
+                "tools: advisors are not offered here.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a tool is declared whose type begins so.
+    fn has_tool(&self, kind: &str) -> bool {
+        self.tool_kinds()
+            .iter()
+            .any(|found| found.starts_with(kind))
+    }
+
+    /// The types of the tools that the provider itself runs.
+    fn tool_kinds(&self) -> Vec<String> {
+        #[derive(serde::Deserialize)]
+        struct Kind<'a> {
+            #[serde(borrow, default, rename = "type")]
+            kind: Option<Text<'a>>,
+        }
+        let tools: Vec<Kind<'_>> = self
+            .raw("tools")
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default();
+        tools
+            .into_iter()
+            .filter_map(|tool| tool.kind)
+            .map(|Text(kind)| kind.into_owned())
+            .filter(|kind| kind != "function" && kind != "custom")
+            .collect()
+    }
+
+    /// The fields of the body, as they stand.
+    pub(crate) fn fields(&self) -> &[(Cow<'a, str>, &'a RawValue)] {
+        &self.fields
     }
 
     /// An upper bound of the tokens that go in: no tokenizer makes more than a
@@ -139,8 +230,13 @@ impl<'a> ChatRequest<'a> {
         if self.prompt.opaque || OPAQUE_FIELDS.iter().any(|name| self.raw(name).is_some()) {
             return None;
         }
+        // What a tool of the provider's own finds is in no request.
+        if self.dialect == Dialect::Anthropic && !self.tool_kinds().is_empty() {
+            return None;
+        }
         let bytes = length(self.body.len());
-        Some(bytes + self.prompt.images * IMAGE_BOUND)
+        let tools = self.raw("tools").map_or(0, |_| TOOLS_BOUND);
+        Some(bytes + tools + self.prompt.images * IMAGE_BOUND)
     }
 
     /// About how many tokens go in, for calls that nobody counts.
@@ -180,10 +276,22 @@ impl<'a> ChatRequest<'a> {
         max_output_tokens: Option<u64>,
         provider: Provider,
     ) -> Bytes {
+        self.openai_body(model, max_output_tokens, provider, true)
+    }
+
+    pub(crate) fn openai_body(
+        &self,
+        model: &str,
+        max_output_tokens: Option<u64>,
+        provider: Provider,
+        asks_for_usage: bool,
+    ) -> Bytes {
         let mut edits = Edits::new(self.body);
         edits.replace(self.raw("model"), &json_text(model));
         self.write_limit(max_output_tokens, provider, &mut edits);
-        if self.stream && !self.include_usage && provider.takes_stream_options() {
+        self.write_ids(provider, &mut edits);
+        let asks_for_usage = asks_for_usage && provider.takes_stream_options();
+        if self.stream && !self.include_usage && asks_for_usage {
             match self.raw("stream_options") {
                 None => edits.insert("stream_options", r#"{"include_usage":true}"#),
                 Some(raw) => {
@@ -194,7 +302,78 @@ impl<'a> ChatRequest<'a> {
                 }
             }
         }
-        edits.apply()
+        let body = edits.apply();
+        // The gateway's own field, which providers refuse.
+        match self.raw("drop_params") {
+            Some(_) => without(&body, &["drop_params"], &[]),
+            None => body,
+        }
+    }
+
+    /// A Messages body for a provider that speaks Messages: the client's bytes but
+    /// for what is left out, added, and the limit that must be told.
+    pub(crate) fn messages_body(
+        &self,
+        model: &str,
+        max_tokens: Option<u64>,
+        left_out: &[&str],
+        added: Vec<(&str, String)>,
+    ) -> Bytes {
+        let mut edits = Edits::new(self.body);
+        edits.replace(self.raw("model"), &json_text(model));
+        if let Some(tokens) = max_tokens {
+            edits.replace(self.raw("max_tokens"), &tokens.to_string());
+        }
+        let body = edits.apply();
+        if added.is_empty() && !left_out.iter().any(|name| self.raw(name).is_some()) {
+            return body;
+        }
+        without(&body, left_out, &added)
+    }
+
+    /// Ids of calls as the provider takes them: Mistral has its own kind, and
+    /// Gemini's seals are no other provider's business.
+    fn write_ids(&self, provider: Provider, edits: &mut Edits<'a>) {
+        #[derive(serde::Deserialize)]
+        struct Message<'a> {
+            #[serde(borrow, default)]
+            tool_call_id: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            tool_calls: Option<Vec<Call<'a>>>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Call<'a> {
+            #[serde(borrow, default)]
+            id: Option<&'a RawValue>,
+        }
+        let is_mistral = provider == Provider::Mistral;
+        if !is_mistral && memchr::memmem::find(self.body, b"__thought__").is_none() {
+            return;
+        }
+        let messages: Vec<Message<'a>> = self
+            .raw("messages")
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default();
+        let ids = messages.into_iter().flat_map(|message| {
+            let calls = message.tool_calls.into_iter().flatten();
+            message
+                .tool_call_id
+                .into_iter()
+                .chain(calls.filter_map(|call| call.id))
+        });
+        for raw in ids {
+            let Ok(Text(id)) = serde_json::from_str::<Text<'_>>(raw.get()) else {
+                continue;
+            };
+            let fitting = if is_mistral {
+                fit_id(&id, MISTRAL_ID, "")
+            } else {
+                Cow::Borrowed(unseal_id(&id).0)
+            };
+            if fitting != id {
+                edits.replace(Some(raw), &json_text(&fitting));
+            }
+        }
     }
 
     /// What was reserved covers the limit as we read it, so the provider must
@@ -316,88 +495,6 @@ impl<'a> ChatRequest<'a> {
 #[derive(serde::Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
-}
-
-/// The top level of an object: names, and values as they stand.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
-                let mut fields = Vec::with_capacity(16);
-                while let Some(Text(name)) = map.next_key()? {
-                    fields.push((name, map.next_value()?));
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-/// Changes to a body, each at its place.
-struct Edits<'a> {
-    body: &'a [u8],
-    edits: Vec<(Range<usize>, String)>,
-}
-
-impl<'a> Edits<'a> {
-    fn new(body: &'a [u8]) -> Self {
-        Self {
-            body,
-            edits: Vec::with_capacity(4),
-        }
-    }
-
-    fn replace(&mut self, raw: Option<&'a RawValue>, with: &str) {
-        if let Some(raw) = raw {
-            self.replace_text(raw.get(), with);
-        }
-    }
-
-    /// Replaces a piece of the body, which `text` borrows from.
-    fn replace_text(&mut self, text: &'a str, with: &str) {
-        let start = text.as_ptr().addr() - self.body.as_ptr().addr();
-        self.edits
-            .push((start..start + text.len(), with.to_owned()));
-    }
-
-    /// At the front of the object, which is never empty.
-    fn insert(&mut self, name: &str, value: &str) {
-        let front = self
-            .body
-            .iter()
-            .position(|b| *b == b'{')
-            .map_or(0, |at| at + 1);
-        self.edits
-            .push((front..front, format!("\"{name}\":{value},")));
-    }
-
-    fn apply(mut self) -> Bytes {
-        self.edits.sort_by_key(|(range, _)| range.start);
-        let added: usize = self.edits.iter().map(|(_, with)| with.len()).sum();
-        let mut out = Vec::with_capacity(self.body.len() + added);
-        let mut at = 0;
-        for (range, with) in self.edits {
-            out.extend_from_slice(&self.body[at..range.start]);
-            out.extend_from_slice(with.as_bytes());
-            at = range.end;
-        }
-        out.extend_from_slice(&self.body[at..]);
-        Bytes::from(out)
-    }
-}
-
-fn json_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

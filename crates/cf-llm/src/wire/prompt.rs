@@ -10,8 +10,10 @@ use crate::tokens::length;
 
 /// Parts of a message that name something elsewhere, or that unfold: a file of
 /// a few bytes may have a thousand pages.
-const OPAQUE_PARTS: [&str; 8] = [
+const OPAQUE_PARTS: [&str; 9] = [
     "file",
+    // Anthropic's.
+    "document",
     "file_id",
     "file_url",
     "document_url",
@@ -153,7 +155,13 @@ fn read_part<'de, M: MapAccess<'de>>(mut map: M) -> Result<Prompt, M::Error> {
     let mut opaque = false;
     let mut audio = false;
     let mut bytes = 0;
+    let mut inner = Prompt::default();
     while let Some(Text(name)) = map.next_key()? {
+        // What a tool answered may hold pictures too.
+        if name == "content" {
+            inner.add(map.next_value::<Content>()?.0);
+            continue;
+        }
         if name == "type" {
             if let Weight(_, Some(Text(kind))) = map.next_value()? {
                 image |= matches!(&*kind, "image_url" | "image" | "input_image");
@@ -166,12 +174,13 @@ fn read_part<'de, M: MapAccess<'de>>(mut map: M) -> Result<Prompt, M::Error> {
         opaque |= OPAQUE_PARTS.contains(&&*name);
         bytes += map.next_value::<Weight<'_>>()?.0;
     }
-    Ok(Prompt {
+    inner.add(Prompt {
         messages: 0,
         images: u64::from(image),
         media_bytes: if image || opaque || audio { bytes } else { 0 },
         opaque,
-    })
+    });
+    Ok(inner)
 }
 
 /// The bytes of all texts in a value; the value itself where it is a text.
@@ -229,8 +238,8 @@ impl<'de> Deserialize<'de> for Weight<'de> {
 }
 
 /// A text, borrowed where it has no escapes.
-#[derive(serde::Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+#[derive(Clone, serde::Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

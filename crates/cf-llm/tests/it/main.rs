@@ -1,5 +1,8 @@
 //! The wire formats against what real providers sent.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod golden;
 mod recordings;
 mod requests;
+mod translated;
+mod traps;

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use cf_base::{Kind, Usage};
+use cf_base::{Kind, Timestamp, Usage};
 use cf_llm::{Frame, Provider, Reply, SseDecoder, SseEvent, StreamTap, parse_failure, parse_reply};
+use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
 /// Input, cache read, cache write, audio in, output, reasoning.
@@ -207,7 +208,7 @@ const REFUSED: [(&str, Kind, bool, Option<&str>); 10] = [
 ];
 const INVALID: Kind = Kind::Invalid { field: None };
 
-fn folder() -> Option<PathBuf> {
+pub fn folder() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/recordings");
     if folder.is_dir() {
         return Some(folder);
@@ -227,7 +228,14 @@ fn folder() -> Option<PathBuf> {
 struct Recording {
     stream: bool,
     status: u16,
+    headers: HeaderMap,
     body: String,
+}
+
+fn parse(recording: &Recording, body: &[u8], secret: &str) -> cf_llm::UpstreamFailure {
+    let now = Timestamp::parse("2026-11-24T12:00:00Z").unwrap();
+    let (status, headers) = (recording.status, &recording.headers);
+    parse_failure(Provider::OpenAi, status, headers, body, secret, now)
 }
 
 fn read(folder: &Path, name: &str) -> Recording {
@@ -241,8 +249,21 @@ fn read(folder: &Path, name: &str) -> Recording {
             .unwrap()
             .try_into()
             .unwrap(),
+        headers: headers(&json["response"]["headers"]),
         body: json["response"]["body"].as_str().unwrap().to_owned(),
     }
+}
+
+/// A repeated header stands there as a list; the first counts.
+pub fn headers(json: &Value) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in json.as_object().into_iter().flatten() {
+        let value = value.as_str().or_else(|| value[0].as_str());
+        if let (Ok(name), Some(Ok(value))) = (name.parse::<HeaderName>(), value.map(str::parse)) {
+            headers.insert(name, value);
+        }
+    }
+    headers
 }
 
 fn events(body: &[u8], piece: usize) -> Vec<SseEvent> {
@@ -356,7 +377,7 @@ fn refusals_are_told_apart() {
     for (name, kind, retryable, code) in REFUSED {
         let recording = read(&folder, name);
         let body = recording.body.as_bytes();
-        let failure = parse_failure("X", recording.status, None, body, "sk-fake-key");
+        let failure = parse(&recording, body, "sk-fake-key");
         match (&failure.error.kind, &kind) {
             (Kind::Invalid { .. }, Kind::Invalid { .. }) => {}
             (found, expected) => assert_eq!(found, expected, "{name}"),
@@ -365,16 +386,26 @@ fn refusals_are_told_apart() {
         assert_eq!(failure.code.as_deref(), code, "{name}");
         assert!(!failure.error.message.contains("sk-fake-key"), "{name}");
     }
-    for name in [
-        "azure/error_429_rate_limit",
-        "azure/quoted_error_429_tpm",
-        "openai/quoted_error_429_request_too_large",
-    ] {
+}
+
+#[test]
+fn trap_25_and_30_a_wait_is_told_and_what_no_wait_cures_is_not_one() {
+    let Some(folder) = folder() else { return };
+    let failed = |name| {
         let recording = read(&folder, name);
-        let failure = parse_failure("X", recording.status, None, recording.body.as_bytes(), "");
-        assert!(
-            matches!(failure.error.kind, Kind::RateLimited { .. }),
+        parse(&recording, recording.body.as_bytes(), "")
+    };
+    for (name, seconds) in [
+        ("azure/error_429_rate_limit", 1),
+        ("azure/quoted_error_429_tpm", 86_400),
+    ] {
+        let retry_after = std::time::Duration::from_secs(seconds);
+        assert_eq!(
+            failed(name).error.kind,
+            Kind::RateLimited { retry_after },
             "{name}"
         );
     }
+    let too_large = failed("openai/quoted_error_429_request_too_large");
+    assert_eq!(too_large.error.kind, Kind::TooLarge);
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use cf_base::{Error, Kind, RequestId};
+use cf_gateway::{Asked, Dialect, Wishes};
 
 use crate::App;
-use crate::error::RouterError;
+use crate::error::{MessagesError, RouterError};
 use crate::extract::{ROUTER_BODY, RouterCaller, read_body};
 
 /// `POST /v1/chat/completions`, plain and streamed.
@@ -17,11 +19,35 @@ pub async fn completions(
     State(app): State<App>,
     Extension(request_id): Extension<RequestId>,
     RouterCaller(caller): RouterCaller,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, RouterError> {
     let body = read_body(body, ROUTER_BODY).await?;
-    let answer = app.gateway.chat(caller, body, request_id).await?;
+    let asked = asked(Dialect::OpenAi, &headers);
+    let answer = app.gateway.chat_in(asked, caller, body, request_id).await?;
     Ok(answer.map(Body::new))
+}
+
+/// `POST /v1/messages`, plain and streamed: the same for Anthropic's clients.
+pub async fn messages(
+    State(app): State<App>,
+    Extension(request_id): Extension<RequestId>,
+    caller: Result<RouterCaller, RouterError>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, MessagesError> {
+    let RouterCaller(caller) = caller.map_err(|RouterError(error)| error)?;
+    let body = read_body(body, ROUTER_BODY).await?;
+    let asked = asked(Dialect::Anthropic, &headers);
+    let answer = app.gateway.chat_in(asked, caller, body, request_id).await?;
+    Ok(answer.map(Body::new))
+}
+
+fn asked(dialect: Dialect, headers: &HeaderMap) -> Asked {
+    Asked {
+        dialect,
+        wishes: Wishes::read(headers),
+    }
 }
 
 /// `GET /v1/models`: what this caller may use.

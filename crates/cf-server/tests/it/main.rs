@@ -13,6 +13,7 @@ mod export;
 mod hosts;
 mod idempotency;
 mod keys;
+mod messages;
 mod money;
 mod notices;
 mod openapi;

@@ -1,0 +1,480 @@
+//! Where a deployment is: which dialect is spoken there, and at which address.
+
+use serde::Deserialize;
+
+use crate::Provider;
+use crate::bedrock::sigv4::encode;
+use crate::dialect::{Carrier, Dialect, Route};
+
+/// What a provider key says beside address, region and secret. What is not known
+/// is left alone: other versions may know it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Azure: a dated version (`2024-10-21`) selects the form with deployments in
+    /// the path; without one it is the v1 form.
+    pub api_version: String,
+    /// Vertex AI: the project, where the service account's own is not meant.
+    pub project: String,
+    /// Bedrock: `invoke` calls Claude with InvokeModel instead of Converse.
+    pub api: String,
+    /// Anthropic: the version that is sent where the client names none.
+    pub anthropic_version: String,
+    /// Anthropic: betas that are sent with every call, comma-separated.
+    pub anthropic_beta: String,
+    /// Entra ID: the address of the authority, for other clouds.
+    pub authority: String,
+    /// Entra ID: the scope of the token.
+    pub scope: String,
+}
+
+/// A model at a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Who it is.
+    pub provider: Provider,
+    /// The provider's name of the model.
+    pub model: &'a str,
+    /// Address of the provider; empty for its own.
+    pub base_url: &'a str,
+    /// Region, where the provider has them.
+    pub region: &'a str,
+    /// Everything else.
+    pub settings: &'a Settings,
+    /// The project of the credentials, where they name one.
+    pub project: &'a str,
+    /// Whether the credentials are a key alone (Vertex AI's express mode).
+    pub has_plain_key: bool,
+}
+
+/// Why a deployment cannot be called: something is missing on the provider key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Missing {
+    /// No address.
+    #[error("no address (base_url)")]
+    BaseUrl,
+    /// No region.
+    #[error("no region")]
+    Region,
+    /// No project.
+    #[error("no project (settings.project)")]
+    Project,
+}
+
+impl Place<'_> {
+    /// The way from a client's dialect to this place.
+    pub fn route(&self, client: Dialect) -> Route {
+        let is_claude = self.model.contains("claude");
+        let (upstream, carrier) = match self.provider {
+            Provider::Anthropic => (Dialect::Anthropic, Carrier::Direct),
+            // Claude on AI Foundry; a deployment of another name is OpenAI's.
+            Provider::Azure if self.model.starts_with("claude") => {
+                (Dialect::Anthropic, Carrier::Direct)
+            }
+            Provider::Gemini => (Dialect::Gemini, Carrier::Direct),
+            Provider::Vertex if is_claude => (Dialect::Anthropic, Carrier::Vertex),
+            // `meta/llama-4`, `openai/gpt-oss`: Vertex AI's OpenAI layer.
+            Provider::Vertex if self.model.contains('/') => (Dialect::OpenAi, Carrier::Direct),
+            Provider::Vertex => (Dialect::Gemini, Carrier::Direct),
+            // Anthropic's own clients lose nothing this way.
+            Provider::Bedrock
+                if is_claude && (client == Dialect::Anthropic || self.settings.api == "invoke") =>
+            {
+                (Dialect::Anthropic, Carrier::Invoke)
+            }
+            Provider::Bedrock => (Dialect::Converse, Carrier::Direct),
+            Provider::OpenAi
+            | Provider::Azure
+            | Provider::Mistral
+            | Provider::OpenAiCompatible
+            | Provider::Demo => (Dialect::OpenAi, Carrier::Direct),
+        };
+        Route {
+            provider: self.provider,
+            client,
+            upstream,
+            carrier,
+        }
+    }
+
+    /// The full address of a call.
+    pub(crate) fn url(&self, route: Route, stream: bool) -> Result<String, Missing> {
+        let own = self.base_url.trim_end_matches('/');
+        let base = if own.is_empty() {
+            self.provider.default_base_url()
+        } else {
+            own
+        };
+        let need = |base: &str| {
+            if base.is_empty() {
+                Err(Missing::BaseUrl)
+            } else {
+                Ok(())
+            }
+        };
+        Ok(match (self.provider, route.upstream) {
+            // Built in: nobody is called.
+            (Provider::Demo, _) => String::new(),
+            (Provider::Azure, Dialect::Anthropic) => {
+                need(base)?;
+                let base = base
+                    .trim_end_matches("/openai/v1")
+                    .trim_end_matches("/anthropic");
+                format!("{base}/anthropic/v1/messages")
+            }
+            (Provider::Azure, _) => {
+                need(base)?;
+                self.azure(base)
+            }
+            (Provider::Anthropic, _) => {
+                let base = base.trim_end_matches("/v1");
+                format!("{base}/v1/messages")
+            }
+            (Provider::Gemini, _) => {
+                let versioned = base.ends_with("/v1beta") || base.ends_with("/v1");
+                let version = if versioned { "" } else { "/v1beta" };
+                let model = self.model.trim_start_matches("models/");
+                format!(
+                    "{base}{version}/models/{}:{}",
+                    encode(model),
+                    generate(stream)
+                )
+            }
+            (Provider::Vertex, _) => self.vertex(own, route, stream)?,
+            (Provider::Bedrock, dialect) => {
+                let base = match (own, self.region) {
+                    ("", "") => return Err(Missing::Region),
+                    ("", region) => format!("https://bedrock-runtime.{region}.amazonaws.com"),
+                    (own, _) => own.to_owned(),
+                };
+                let verb = match (dialect, stream) {
+                    (Dialect::Anthropic, false) => "invoke",
+                    (Dialect::Anthropic, true) => "invoke-with-response-stream",
+                    (_, false) => "converse",
+                    (_, true) => "converse-stream",
+                };
+                format!("{base}/model/{}/{verb}", encode(self.model))
+            }
+            _ => {
+                need(base)?;
+                format!("{base}/chat/completions")
+            }
+        })
+    }
+
+    /// The region that a signature names: the key's, else the one in the address.
+    pub(crate) fn aws_region(&self) -> &str {
+        if !self.region.is_empty() {
+            return self.region;
+        }
+        let host = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
+        let mut labels = host.split(['.', '/']);
+        labels
+            .next()
+            .filter(|first| first.starts_with("bedrock"))
+            .and(labels.next())
+            .unwrap_or("us-east-1")
+    }
+
+    fn azure(&self, base: &str) -> String {
+        let version = &*self.settings.api_version;
+        if base.ends_with("/models") {
+            let version = if version.is_empty() {
+                "2024-05-01-preview"
+            } else {
+                version
+            };
+            return format!("{base}/chat/completions?api-version={}", encode(version));
+        }
+        if version.is_empty() || version == "v1" {
+            // The resource's address may be given with or without the path.
+            return if base.ends_with("/openai") {
+                format!("{base}/v1/chat/completions")
+            } else if base.ends_with("/v1") {
+                format!("{base}/chat/completions")
+            } else {
+                format!("{base}/openai/v1/chat/completions")
+            };
+        }
+        let base = base.trim_end_matches("/v1").trim_end_matches("/openai");
+        format!(
+            "{base}/openai/deployments/{}/chat/completions?api-version={}",
+            encode(self.model),
+            encode(version)
+        )
+    }
+
+    fn vertex(&self, own: &str, route: Route, stream: bool) -> Result<String, Missing> {
+        let region = self.region;
+        let express = self.has_plain_key;
+        let base = if !own.is_empty() {
+            let versioned = own.ends_with("/v1") || own.ends_with("/v1beta1");
+            format!("{own}{}", if versioned { "" } else { "/v1" })
+        } else {
+            let host = match region {
+                _ if express => "aiplatform.googleapis.com".to_owned(),
+                "" => return Err(Missing::Region),
+                "global" => "aiplatform.googleapis.com".to_owned(),
+                "us" | "eu" => format!("aiplatform.{region}.rep.googleapis.com"),
+                region => format!("{region}-aiplatform.googleapis.com"),
+            };
+            format!("https://{host}/v1")
+        };
+        let model = self.model.rsplit("models/").next().unwrap_or(self.model);
+        if express && route.upstream == Dialect::Gemini {
+            let verb = generate(stream);
+            return Ok(format!(
+                "{base}/publishers/google/models/{}:{verb}",
+                encode(model)
+            ));
+        }
+        let project = match &*self.settings.project {
+            "" => self.project,
+            project => project,
+        };
+        if project.is_empty() {
+            return Err(Missing::Project);
+        }
+        let region = if region.is_empty() { "global" } else { region };
+        let parent = format!(
+            "{base}/projects/{}/locations/{}",
+            encode(project),
+            encode(region)
+        );
+        Ok(match route.upstream {
+            Dialect::OpenAi => format!("{parent}/endpoints/openapi/chat/completions"),
+            Dialect::Anthropic => {
+                let verb = if stream {
+                    "streamRawPredict"
+                } else {
+                    "rawPredict"
+                };
+                // The `@` of a dated model stands as it is.
+                let model = encode(model).replace("%40", "@");
+                format!("{parent}/publishers/anthropic/models/{model}:{verb}")
+            }
+            _ => {
+                let verb = generate(stream);
+                format!("{parent}/publishers/google/models/{}:{verb}", encode(model))
+            }
+        })
+    }
+}
+
+/// Without `alt=sse` a stream is one JSON list.
+fn generate(stream: bool) -> &'static str {
+    if stream {
+        "streamGenerateContent?alt=sse"
+    } else {
+        "generateContent"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(
+        provider: Provider,
+        model: &str,
+        base_url: &str,
+        region: &str,
+        settings: &str,
+        stream: bool,
+    ) -> Result<String, Missing> {
+        let settings: Settings = serde_json::from_str(settings).expect("settings");
+        let place = Place {
+            provider,
+            model,
+            base_url,
+            region,
+            settings: &settings,
+            project: "",
+            has_plain_key: false,
+        };
+        place.url(place.route(Dialect::OpenAi), stream)
+    }
+
+    #[test]
+    fn openai_and_azure_are_called_where_the_key_says() {
+        let v1 = "https://r.openai.azure.com/openai/v1/chat/completions";
+        for base in [
+            "https://r.openai.azure.com",
+            "https://r.openai.azure.com/",
+            "https://r.openai.azure.com/openai",
+            "https://r.openai.azure.com/openai/v1/",
+        ] {
+            assert_eq!(
+                url(Provider::Azure, "d", base, "", "{}", true).as_deref(),
+                Ok(v1),
+                "{base}"
+            );
+            assert_eq!(
+                url(
+                    Provider::Azure,
+                    "my d",
+                    base,
+                    "",
+                    r#"{"api_version":"2024-10-21"}"#,
+                    true
+                )
+                .as_deref(),
+                Ok(
+                    "https://r.openai.azure.com/openai/deployments/my%20d/chat/completions?api-version=2024-10-21"
+                )
+            );
+        }
+        assert_eq!(
+            url(
+                Provider::Azure,
+                "m",
+                "https://r.services.ai.azure.com/models",
+                "",
+                "{}",
+                false
+            )
+            .as_deref(),
+            Ok(
+                "https://r.services.ai.azure.com/models/chat/completions?api-version=2024-05-01-preview"
+            )
+        );
+        assert_eq!(
+            url(
+                Provider::Azure,
+                "claude-sonnet-5",
+                "https://r.services.ai.azure.com",
+                "",
+                "{}",
+                false
+            )
+            .as_deref(),
+            Ok("https://r.services.ai.azure.com/anthropic/v1/messages")
+        );
+        assert_eq!(
+            url(Provider::Azure, "m", "", "", "{}", false),
+            Err(Missing::BaseUrl)
+        );
+        assert_eq!(
+            url(Provider::OpenAiCompatible, "m", "", "", "{}", false),
+            Err(Missing::BaseUrl)
+        );
+        assert_eq!(
+            url(Provider::OpenAi, "m", "", "", "{}", false).as_deref(),
+            Ok("https://api.openai.com/v1/chat/completions")
+        );
+    }
+
+    #[test]
+    fn trap_8_google_is_asked_for_events() {
+        assert_eq!(
+            url(Provider::Gemini, "gemini-3-pro", "", "", "{}", true).as_deref(),
+            Ok(
+                "https://generativelanguage.googleapis.com/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse"
+            )
+        );
+        let project = r#"{"project":"p"}"#;
+        for (region, host) in [
+            ("europe-west1", "europe-west1-aiplatform.googleapis.com"),
+            ("global", "aiplatform.googleapis.com"),
+            ("eu", "aiplatform.eu.rep.googleapis.com"),
+        ] {
+            assert_eq!(
+                url(
+                    Provider::Vertex,
+                    "gemini-2.5-flash",
+                    "",
+                    region,
+                    project,
+                    true
+                ),
+                Ok(format!(
+                    "https://{host}/v1/projects/p/locations/{region}/publishers/google/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
+                ))
+            );
+        }
+        assert_eq!(
+            url(
+                Provider::Vertex,
+                "claude-sonnet-4-5@20250929",
+                "",
+                "global",
+                project,
+                true
+            )
+            .as_deref(),
+            Ok(
+                "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-5@20250929:streamRawPredict"
+            )
+        );
+        assert_eq!(
+            url(
+                Provider::Vertex,
+                "meta/llama-4",
+                "",
+                "us-east5",
+                project,
+                false
+            )
+            .as_deref(),
+            Ok(
+                "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/endpoints/openapi/chat/completions"
+            )
+        );
+        assert_eq!(
+            url(Provider::Vertex, "gemini-3", "", "", project, false),
+            Err(Missing::Region)
+        );
+        assert_eq!(
+            url(Provider::Vertex, "gemini-3", "", "eu", "{}", false),
+            Err(Missing::Project)
+        );
+    }
+
+    #[test]
+    fn bedrocks_models_are_encoded_once() {
+        assert_eq!(
+            url(
+                Provider::Bedrock,
+                "eu.anthropic.claude-sonnet-5-v1:0",
+                "",
+                "eu-central-1",
+                "{}",
+                true
+            )
+            .as_deref(),
+            Ok(
+                "https://bedrock-runtime.eu-central-1.amazonaws.com/model/eu.anthropic.claude-sonnet-5-v1%3A0/converse-stream"
+            )
+        );
+        assert_eq!(
+            url(
+                Provider::Bedrock,
+                "anthropic.claude-sonnet-5",
+                "",
+                "us-east-1",
+                r#"{"api":"invoke"}"#,
+                true
+            )
+            .as_deref(),
+            Ok(
+                "https://bedrock-runtime.us-east-1.amazonaws.com/model/anthropic.claude-sonnet-5/invoke-with-response-stream"
+            )
+        );
+        assert_eq!(
+            url(Provider::Bedrock, "m", "", "", "{}", true),
+            Err(Missing::Region)
+        );
+        assert_eq!(
+            url(
+                Provider::Anthropic,
+                "m",
+                "https://proxy.example/v1",
+                "",
+                "{}",
+                true
+            )
+            .as_deref(),
+            Ok("https://proxy.example/v1/messages")
+        );
+    }
+}

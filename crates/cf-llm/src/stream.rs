@@ -1,0 +1,440 @@
+//! A stream on its way from a provider to a client: decoded, listened to, and
+//! translated where the two speak different dialects.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use cf_base::Usage;
+
+use crate::answer::Piece;
+use crate::dialect::{Dialect, Opening, Route};
+use crate::frame::aws::{AwsDecoder, AwsError, AwsEvent};
+use crate::frame::sse::{SseDecoder, SseError};
+use crate::openai::usage::estimate;
+use crate::tokens::length;
+use crate::{Frame, Provider, SseEvent, StreamTap, anthropic, bedrock, gemini, openai};
+
+/// What to do with a piece of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StreamFrame {
+    /// Pass this on.
+    Pass(Bytes),
+    /// The end: pass it on once the call is booked. Empty where there is nothing
+    /// to say.
+    Done(Bytes),
+    /// The provider failed; this is what it said.
+    Failed(Bytes),
+}
+
+/// A stream that is not what it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StreamError {
+    /// Server-sent events.
+    #[error(transparent)]
+    Sse(#[from] SseError),
+    /// AWS's framing.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
+
+/// What an event means for the stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flow {
+    /// It goes on.
+    More,
+    /// It was the last.
+    Done,
+    /// The provider failed, or cannot be understood.
+    Failed,
+}
+
+/// Why a body is no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoAnswer {
+    /// It says that the provider failed.
+    Failed,
+    /// It is something else.
+    Unreadable,
+}
+
+/// Takes a stream apart.
+#[derive(Debug)]
+pub(crate) enum Decoder {
+    Sse(SseDecoder),
+    AwsEvents(AwsDecoder),
+}
+
+/// Reads a provider's dialect.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Anthropic(anthropic::stream::Reader),
+    Gemini(Box<gemini::stream::Reader>),
+    Converse(bedrock::stream::Reader),
+}
+
+impl Reader {
+    /// A reader; of OpenAI's dialect there is another (`openai/stream.rs`).
+    pub fn new(dialect: Dialect, answer: &str) -> Self {
+        match dialect {
+            Dialect::Gemini => Self::Gemini(Box::new(gemini::stream::Reader::new(answer))),
+            Dialect::Converse => Self::Converse(bedrock::stream::Reader::default()),
+            Dialect::Anthropic | Dialect::OpenAi => {
+                Self::Anthropic(anthropic::stream::Reader::default())
+            }
+        }
+    }
+
+    pub fn whole(&mut self, body: &[u8], out: &mut Vec<Piece>) -> Result<(), NoAnswer> {
+        match self {
+            Self::Anthropic(reader) => reader.whole(body, out),
+            Self::Gemini(reader) => reader.whole(body, out),
+            Self::Converse(reader) => reader.whole(body, out),
+        }
+    }
+
+    /// What was used, and whether that was counted to the end.
+    pub fn usage(&self) -> Option<(Usage, bool)> {
+        let counted = match self {
+            Self::Anthropic(reader) => reader.counted(),
+            Self::Gemini(reader) => reader.counted(),
+            Self::Converse(reader) => reader.counted(),
+        }?;
+        // What other models used is charged as the one that was called: no
+        // request that is let through asks for them.
+        let mut usage = counted.usage;
+        for (_, other) in counted.others {
+            usage.input += other.input;
+            usage.cache_read += other.cache_read;
+            usage.cache_write += other.cache_write;
+            usage.cache_write_1h += other.cache_write_1h;
+            usage.output += other.output;
+        }
+        Some((usage, counted.complete))
+    }
+
+    fn event(&mut self, name: &str, data: &[u8], out: &mut Vec<Piece>) -> Flow {
+        match self {
+            Self::Anthropic(reader) => reader.event(data, out),
+            Self::Gemini(reader) => reader.event(data, out),
+            Self::Converse(reader) => reader.event(name, data, out),
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        match self {
+            Self::Anthropic(reader) => reader.is_finished(),
+            Self::Gemini(reader) => reader.is_finished(),
+            Self::Converse(reader) => reader.is_finished(),
+        }
+    }
+}
+
+/// Writes a client's dialect.
+#[derive(Debug)]
+enum Writer {
+    OpenAi(openai::answer::Chunks),
+    Anthropic(anthropic::answer::Events),
+}
+
+impl Writer {
+    fn write(&mut self, piece: Piece, out: &mut Vec<u8>) {
+        match self {
+            Self::OpenAi(chunks) => chunks.write(piece, out),
+            Self::Anthropic(events) => events.write(piece, out),
+        }
+    }
+
+    fn end(&mut self, usage: &Usage, out: &mut Vec<u8>) {
+        match self {
+            Self::OpenAi(chunks) => chunks.end(usage, out),
+            Self::Anthropic(events) => events.end(usage, out),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// OpenAI's dialect on both sides.
+    OpenAi(StreamTap),
+    /// Anthropic's on both sides: passed on, and read for what was used.
+    Anthropic(Reader),
+    /// OpenAI's, for another client.
+    FromOpenAi {
+        tap: StreamTap,
+        reader: openai::stream::Reader,
+        writer: Writer,
+    },
+    /// Another provider's, for any client.
+    Translated { reader: Reader, writer: Writer },
+}
+
+/// A stream.
+#[derive(Debug)]
+pub struct ChatStream {
+    provider: Provider,
+    estimated_input: u64,
+    decoder: Decoder,
+    mode: Mode,
+    /// Bytes of text that were read.
+    delivered: u64,
+    pieces: Vec<Piece>,
+    /// Frames that came of one event.
+    ready: VecDeque<StreamFrame>,
+}
+
+impl ChatStream {
+    pub(crate) fn new(route: Route, opening: Opening) -> Self {
+        let strip_usage = !opening.include_usage;
+        let estimated_input = opening.estimated_input;
+        let id = opening.id.clone();
+        let writer = |opening| match route.client {
+            Dialect::Anthropic => Writer::Anthropic(anthropic::answer::Events::new(opening)),
+            _ => Writer::OpenAi(openai::answer::Chunks::new(opening)),
+        };
+        let mode = match (route.client, route.upstream) {
+            (Dialect::OpenAi, Dialect::OpenAi) => Mode::OpenAi(StreamTap::new(strip_usage)),
+            (Dialect::Anthropic, Dialect::Anthropic) => {
+                Mode::Anthropic(Reader::new(Dialect::Anthropic, &id))
+            }
+            (_, Dialect::OpenAi) => Mode::FromOpenAi {
+                tap: StreamTap::new(strip_usage),
+                reader: openai::stream::Reader::default(),
+                writer: writer(opening),
+            },
+            (_, upstream) => Mode::Translated {
+                reader: Reader::new(upstream, &id),
+                writer: writer(opening),
+            },
+        };
+        Self {
+            provider: route.provider,
+            estimated_input,
+            decoder: route.decoder(),
+            mode,
+            delivered: 0,
+            pieces: Vec::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Takes what came.
+    pub fn push(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        match &mut self.decoder {
+            Decoder::Sse(decoder) => decoder.push(bytes)?,
+            Decoder::AwsEvents(decoder) => decoder.push(bytes),
+        }
+        Ok(())
+    }
+
+    /// What comes of it next; `None` until more came.
+    pub fn next_frame(&mut self) -> Result<Option<StreamFrame>, StreamError> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Ok(Some(frame));
+            }
+            match &mut self.decoder {
+                Decoder::Sse(decoder) => match decoder.next_event() {
+                    Some(event) => self.sse(&event),
+                    None => return Ok(None),
+                },
+                Decoder::AwsEvents(decoder) => match decoder.next_event()? {
+                    Some(event) => self.aws(event),
+                    None => return Ok(None),
+                },
+            }
+        }
+    }
+
+    /// The provider has nothing more to send: what is left, and the end.
+    pub fn end(&mut self) -> StreamFrame {
+        if let Decoder::Sse(decoder) = &mut self.decoder
+            && let Some(event) = decoder.rest()
+        {
+            self.sse(&event);
+            // The rest of an event is one event, and the last.
+            let mut passed = Vec::new();
+            while let Some(frame) = self.ready.pop_front() {
+                match frame {
+                    StreamFrame::Pass(bytes) => passed.extend_from_slice(&bytes),
+                    last => return joined(passed, last),
+                }
+            }
+            let last = self.last();
+            return joined(passed, last);
+        }
+        self.last()
+    }
+
+    /// What was used so far, and whether that is an estimate.
+    pub fn usage(&self) -> (Usage, bool) {
+        let told = match &self.mode {
+            Mode::OpenAi(tap) | Mode::FromOpenAi { tap, .. } => {
+                return tap.usage(self.provider, self.estimated_input);
+            }
+            Mode::Anthropic(reader) | Mode::Translated { reader, .. } => reader
+                .usage()
+                .map(|(usage, complete)| (usage, complete && reader.is_finished())),
+        };
+        let guess = estimate(self.estimated_input, self.delivered);
+        match told {
+            Some((usage, true)) => (usage, false),
+            // A count on the way is too low for what was said since.
+            Some((mut usage, false)) => {
+                usage.output = usage.output.max(guess.output);
+                (usage, true)
+            }
+            None => (guess, true),
+        }
+    }
+
+    fn sse(&mut self, event: &SseEvent) {
+        let data = event.data.trim_ascii();
+        let frame = match &mut self.mode {
+            Mode::OpenAi(tap) => Some(match tap.event(event) {
+                Frame::Pass => StreamFrame::Pass(event.raw.clone()),
+                Frame::Strip => return,
+                Frame::Done => StreamFrame::Done(event.raw.clone()),
+                Frame::Failed => StreamFrame::Failed(event.data.clone()),
+            }),
+            Mode::Anthropic(_) if data.is_empty() => Some(StreamFrame::Pass(event.raw.clone())),
+            Mode::Anthropic(_) => {
+                let raw = event.raw.clone();
+                Some(self.native(&event.data, raw))
+            }
+            Mode::FromOpenAi { tap, reader, .. } => match tap.event(event) {
+                Frame::Pass | Frame::Strip => {
+                    reader.chunk(data, &mut self.pieces);
+                    None
+                }
+                Frame::Done => {
+                    let done = self.done();
+                    self.ready.push_back(done);
+                    return;
+                }
+                Frame::Failed => Some(StreamFrame::Failed(event.data.clone())),
+            },
+            Mode::Translated { .. } if data.is_empty() => return,
+            Mode::Translated { .. } => {
+                self.translate("", &event.data);
+                return;
+            }
+        };
+        match frame {
+            Some(frame) => self.ready.push_back(frame),
+            None => self.write_pieces(),
+        }
+    }
+
+    fn aws(&mut self, event: AwsEvent) {
+        if event.is_exception {
+            self.ready
+                .push_back(StreamFrame::Failed(bedrock::failure::in_stream(&event)));
+            return;
+        }
+        // InvokeModel wraps the model's own events.
+        let data = match &self.mode {
+            Mode::Translated {
+                reader: Reader::Converse(_),
+                ..
+            } => event.payload,
+            _ => match bedrock::invoke::native_event(&event) {
+                Some(data) => data,
+                None => return,
+            },
+        };
+        if matches!(self.mode, Mode::Anthropic(_)) {
+            let raw = bedrock::invoke::as_sse(&data);
+            let frame = self.native(&data, raw);
+            self.ready.push_back(frame);
+        } else {
+            self.translate(&event.name, &data);
+        }
+    }
+
+    /// Anthropic's own event for Anthropic's own client.
+    fn native(&mut self, data: &Bytes, raw: Bytes) -> StreamFrame {
+        let Mode::Anthropic(reader) = &mut self.mode else {
+            return StreamFrame::Pass(raw);
+        };
+        let flow = reader.event("", data, &mut self.pieces);
+        self.delivered += self
+            .pieces
+            .drain(..)
+            .map(|p| length(p.bytes()))
+            .sum::<u64>();
+        match flow {
+            Flow::Done => StreamFrame::Done(raw),
+            Flow::Failed => StreamFrame::Failed(data.clone()),
+            Flow::More => StreamFrame::Pass(raw),
+        }
+    }
+
+    fn translate(&mut self, name: &str, data: &Bytes) {
+        let Mode::Translated { reader, .. } = &mut self.mode else {
+            return;
+        };
+        let flow = reader.event(name, data, &mut self.pieces);
+        self.write_pieces();
+        match flow {
+            Flow::More => {}
+            Flow::Done => {
+                let last = self.last();
+                self.ready.push_back(last);
+            }
+            Flow::Failed => self.ready.push_back(StreamFrame::Failed(data.clone())),
+        }
+    }
+
+    fn write_pieces(&mut self) {
+        let (Mode::FromOpenAi { writer, .. } | Mode::Translated { writer, .. }) = &mut self.mode
+        else {
+            return;
+        };
+        let mut out = Vec::new();
+        for piece in self.pieces.drain(..) {
+            self.delivered += length(piece.bytes());
+            writer.write(piece, &mut out);
+        }
+        if !out.is_empty() {
+            self.ready.push_back(StreamFrame::Pass(Bytes::from(out)));
+        }
+    }
+
+    /// The end, if the answer came to it.
+    fn last(&mut self) -> StreamFrame {
+        let finished = match &self.mode {
+            Mode::OpenAi(_) => return StreamFrame::Done(Bytes::new()),
+            // The message's own end did not come.
+            Mode::Anthropic(_) => false,
+            Mode::FromOpenAi { reader, .. } => reader.is_finished(),
+            Mode::Translated { reader, .. } => reader.is_finished(),
+        };
+        if finished {
+            self.done()
+        } else {
+            StreamFrame::Failed(Bytes::from_static(
+                br#"{"error":{"message":"The provider ended its answer before it was complete.","code":"upstream_error"}}"#,
+            ))
+        }
+    }
+
+    fn done(&mut self) -> StreamFrame {
+        let (usage, _) = self.usage();
+        let mut out = Vec::new();
+        if let Mode::FromOpenAi { writer, .. } | Mode::Translated { writer, .. } = &mut self.mode {
+            writer.end(&usage, &mut out);
+        }
+        StreamFrame::Done(Bytes::from(out))
+    }
+}
+
+/// The end, with what came just before it.
+fn joined(mut passed: Vec<u8>, last: StreamFrame) -> StreamFrame {
+    match last {
+        StreamFrame::Done(bytes) | StreamFrame::Pass(bytes) => {
+            passed.extend_from_slice(&bytes);
+            StreamFrame::Done(Bytes::from(passed))
+        }
+        failed => failed,
+    }
+}

@@ -78,25 +78,27 @@ struct Source {
 }
 
 impl SummaryFilter {
-    /// The smallest table that has both the columns of the filter and `column`.
-    fn table(&self, column: &str) -> &'static str {
+    /// The smallest table that has both the columns of the filter and `column`, and
+    /// the smallest one by the hour.
+    fn tables(&self, column: &str) -> (&'static str, &'static str) {
         let (user, model) = (
             !self.user_id.is_empty() || column == "user_id",
             !self.model.is_empty() || matches!(column, "model" | "provider"),
         );
         match (user, model) {
-            (false, false) => TENANT_HOURS,
+            // A tenant uses fewer models on a day than the day has hours.
+            (false, false) => (MODEL_DAYS, TENANT_HOURS),
             // One user's hours are few, and an index finds them.
-            _ if !self.user_id.is_empty() => HOURS_TABLE,
-            (true, false) => USER_DAYS,
-            (false, true) => MODEL_DAYS,
-            (true, true) => HOURS_TABLE,
+            _ if !self.user_id.is_empty() => (HOURS_TABLE, HOURS_TABLE),
+            (true, false) => (USER_DAYS, HOURS_TABLE),
+            (false, true) => (MODEL_DAYS, HOURS_TABLE),
+            (true, true) => (HOURS_TABLE, HOURS_TABLE),
         }
     }
 
-    /// `table`, for the days that lie whole within the filter, and `usage_hours`
-    /// for the hours before and after them.
-    fn source(&self, table: &'static str) -> Source {
+    /// The first table, for the days that lie whole within the filter, and the
+    /// second for the hours before and after them.
+    fn source(&self, (table, hours): (&'static str, &'static str)) -> Source {
         let from = Timestamp::parse(&self.from).map(hour);
         let until = Timestamp::parse(&self.until).map(hour_after);
         let mut source = Source {
@@ -119,7 +121,7 @@ impl SummaryFilter {
             && first >= end
         {
             let (from, until) = (from.map(hour_text), until.map(hour_text));
-            self.part(&mut source, HOURS_TABLE, "hour", from, until);
+            self.part(&mut source, hours, "hour", from, until);
             return source;
         }
         let day_text = |t: Timestamp| t.to_day();
@@ -134,13 +136,13 @@ impl SummaryFilter {
             && from < first
         {
             let (from, first) = (Some(hour_text(from)), Some(hour_text(first)));
-            self.part(&mut source, HOURS_TABLE, "hour", from, first);
+            self.part(&mut source, hours, "hour", from, first);
         }
         if let (Some(end), Some(until)) = (end, until)
             && end < until
         {
             let (end, until) = (Some(hour_text(end)), Some(hour_text(until)));
-            self.part(&mut source, HOURS_TABLE, "hour", end, until);
+            self.part(&mut source, hours, "hour", end, until);
         }
         source
     }
@@ -217,7 +219,7 @@ impl Ledger {
             SummaryBy::Model => ("model", None),
             SummaryBy::Provider => ("provider", None),
         };
-        let source = filter.source(filter.table(column));
+        let source = filter.source(filter.tables(column));
         let sums = format!(
             "{} order by cost desc, k limit {SUMMARY_ROWS}",
             source.sql(|_| column)
@@ -237,12 +239,9 @@ impl Ledger {
     /// The latest days of the filter's time zone.
     async fn by_day(&self, filter: &SummaryFilter) -> cf_base::Result<Vec<SummaryRow>> {
         let utc = filter.zone.is_utc();
-        let table = match filter.table("") {
-            // Other days than those of UTC are made of hours.
-            USER_DAYS | MODEL_DAYS if !utc => HOURS_TABLE,
-            table => table,
-        };
-        let source = filter.source(table);
+        let (table, hours) = filter.tables("");
+        // Other days than those of UTC are made of hours.
+        let source = filter.source((if utc { table } else { hours }, hours));
         let time = |table| match table {
             USER_DAYS | MODEL_DAYS => "day",
             _ if utc => "substr(hour, 1, 10)",
@@ -266,7 +265,7 @@ impl Ledger {
 
     /// Sums all calls, one row for each currency: the largest sum first.
     pub async fn totals(&self, filter: &SummaryFilter) -> cf_base::Result<Vec<Totals>> {
-        let source = filter.source(filter.table(""));
+        let source = filter.source(filter.tables(""));
         let sql = format!("{} order by cost desc, c", source.sql(|_| "currency"));
         let rows = self.db().query(&sql, source.params).await?;
         rows.iter()

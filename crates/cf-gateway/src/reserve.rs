@@ -86,7 +86,7 @@ impl<'a> WorstCase<'a> {
                 output,
                 web_searches: input.web_searches,
             };
-            c.price.worst_case_of(&most, self.tier)
+            c.price.worst_case_at_most(&most, self.tier)
         });
         costs.fold(PicoUsd(0), Ord::max)
     }

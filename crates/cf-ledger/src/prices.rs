@@ -172,6 +172,7 @@ impl Prices {
         let searches = self.web_searches(extra.web_searches);
         cost += self.web_search.unwrap_or_default().each(searches);
         cost += self.request.unwrap_or_default().each(1);
+        cost += PicoUsd(i128::from(extra.other_models_pico_usd));
         cost
     }
 
@@ -185,11 +186,11 @@ impl Prices {
             output: output_tokens,
             ..Most::default()
         };
-        self.worst_case_of(&most, tier)
+        self.worst_case_at_most(&most, tier)
     }
 
     /// The same where it is known what the input is made of.
-    pub fn worst_case_of(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
+    pub fn worst_case_at_most(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
         let served = self
             .service_tiers
             .get(&tier)

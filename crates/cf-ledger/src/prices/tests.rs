@@ -271,7 +271,7 @@ proptest! {
     }
 
     #[test]
-    fn nor_more_than_the_worst_case_of_what_it_is_made_of(
+    fn nor_more_than_the_worst_case_at_most_what_it_is_made_of(
         text in 0u64..400_000, cached in 0u64..1000, sound in 0u64..1000, picture in 0u64..1000,
         writes in 0usize..3, output in 0u64..200_000, searches in 0u64..20,
     ) {
@@ -298,7 +298,7 @@ proptest! {
         static ALL: std::sync::LazyLock<Vec<std::sync::Arc<PriceVersion>>> =
             std::sync::LazyLock::new(|| PriceBook::built_in().all());
         for model in ALL.iter().step_by(29) {
-            let worst = model.worst_case_of(&most, ServiceTier::Standard);
+            let worst = model.worst_case_at_most(&most, ServiceTier::Standard);
             prop_assert!(model.bound(&usage) <= worst, "{}", model.model);
         }
     }

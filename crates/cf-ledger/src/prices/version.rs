@@ -80,8 +80,8 @@ impl PriceVersion {
     }
 
     /// The same where it is known what the input is made of.
-    pub fn worst_case_of(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
-        self.worst(|prices| prices.worst_case_of(most, tier))
+    pub fn worst_case_at_most(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
+        self.worst(|prices| prices.worst_case_at_most(most, tier))
     }
 
     fn worst(&self, of: impl Fn(&Prices) -> PicoUsd) -> PicoUsd {

@@ -13,6 +13,7 @@ mod meter;
 mod models;
 mod plan;
 mod reply;
+mod reserve;
 mod tokens;
 mod turn;
 
@@ -26,6 +27,7 @@ use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
 pub use cf_llm::{Dialect, Wishes};
 use http::Response;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -105,6 +107,8 @@ struct Inner {
     catalogue: Catalogue,
     limiter: Limiter,
     drains: Drains,
+    /// Turns at counting prompts.
+    counting: Arc<Semaphore>,
 }
 
 impl Gateway {
@@ -122,6 +126,7 @@ impl Gateway {
             db: parts.db,
             catalogue,
             drains: Drains::new(parts.tasks, parts.stopping),
+            counting: Arc::new(Semaphore::new(reserve::COUNTERS)),
         })))
     }
 

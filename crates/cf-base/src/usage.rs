@@ -51,6 +51,15 @@ pub struct Extra {
     /// Searches in the web that the provider made and bills by the piece.
     #[serde(skip_serializing_if = "is_zero")]
     pub web_searches: u64,
+    /// Characters that were spoken, where they are billed and not tokens.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub characters: u64,
+    /// Seconds of sound, where they are billed and not tokens.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_seconds: u64,
+    /// Requests that the provider bills the call as, where it is more than one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub units: u64,
     /// The service tier that served the call.
     #[serde(skip_serializing_if = "ServiceTier::is_standard")]
     pub tier: ServiceTier,

@@ -48,7 +48,7 @@ pub use notices::{Budget, OWNERS, budgets_of, give_notice, spent_budgets, unsett
 pub use period::{MAX_PERIOD_DAYS, Period, is_time_zone};
 pub use prices::{
     Changed, Charge, Edition, FieldChange, Found, Import, ModelName, OwnPrices, PriceList,
-    PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
+    PriceVersion, Prices, Tier, Work, editions, is_outdated as prices_outdated, propose,
     search as search_prices, take,
 };
 pub use pruning::{LEAST_RETENTION_DAYS, PruneOwner, prune_old_usage, prune_usage};
@@ -164,6 +164,23 @@ impl Ledger {
     ) -> Option<Arc<PriceVersion>> {
         let now = self.0.clock.now();
         self.0.book.find(now, provider, provider_model, region)
+    }
+
+    /// The price of a picture of this quality and size (`1024x1024`), where the
+    /// price book has one by the piece.
+    pub fn picture_price(
+        &self,
+        provider: &str,
+        provider_model: &str,
+        quality: &str,
+        size: &str,
+    ) -> Option<Arc<PriceVersion>> {
+        let size = size.replace('x', "-x-");
+        let now = self.0.clock.now();
+        [format!("{quality}/{size}"), size].iter().find_map(|name| {
+            let name = prices::of_variant(provider_model, name);
+            self.0.book.find(now, provider, &name, "")
+        })
     }
 
     /// The version by which `caller` is billed for the public model

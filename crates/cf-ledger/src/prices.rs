@@ -10,10 +10,10 @@ mod version;
 
 use std::collections::BTreeMap;
 
-use cf_base::{PicoUsd, PriceMicros, ServiceTier, Usage};
+use cf_base::{Extra, PicoUsd, PriceMicros, ServiceTier, Usage};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use book::PriceBook;
+pub(crate) use book::{PriceBook, of_variant};
 pub(crate) use customer::Customers;
 pub use import::{
     Changed, Edition, FieldChange, Found, Import, ModelName, editions, is_outdated, propose,
@@ -64,6 +64,12 @@ pub struct Prices {
     /// For each picture made, in micro-dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<PriceMicros>,
+    /// Characters that are spoken, for a million.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub character: Option<PriceMicros>,
+    /// Seconds of sound, for a million.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_second: Option<PriceMicros>,
     /// For each search in the web, in micro-dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_search: Option<PriceMicros>,
@@ -85,6 +91,17 @@ pub struct Prices {
     /// Basis points of the token prices at the dearer speed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fast: Option<i64>,
+}
+
+/// What a call may use at most that is no chat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Work {
+    /// Tokens in.
+    pub input: u64,
+    /// Tokens out.
+    pub output: u64,
+    /// Pieces, where the provider counts no tokens.
+    pub pieces: Extra,
 }
 
 /// The prices of all tokens of a call whose whole input is larger than
@@ -128,15 +145,35 @@ impl Prices {
         let image_output = prices.image_output.unwrap_or(prices.output);
         cost += tokens(image_output, extra.image_output);
         // What is billed by the piece is the same in every tier and place.
-        cost += self.image.unwrap_or_default().each(extra.images);
+        cost += self.pieces(extra);
         let searches = if self.web_search_once {
             extra.web_searches.min(1)
         } else {
             extra.web_searches
         };
         cost += self.web_search.unwrap_or_default().each(searches);
-        cost += self.request.unwrap_or_default().each(1);
+        cost += self.requests(extra);
         cost
+    }
+
+    fn pieces(&self, extra: &Extra) -> PicoUsd {
+        self.image.unwrap_or_default().each(extra.images)
+            + self.character.unwrap_or_default().times(extra.characters)
+            + self
+                .audio_second
+                .unwrap_or_default()
+                .times(extra.audio_seconds)
+    }
+
+    fn requests(&self, extra: &Extra) -> PicoUsd {
+        self.request.unwrap_or_default().each(extra.units.max(1))
+    }
+
+    /// What a call can cost at most that is billed either by its tokens or by the
+    /// piece, whichever the provider turns out to count.
+    pub fn worst_case_of(&self, work: &Work) -> PicoUsd {
+        let tokens = self.worst_tokens(work.input, work.output, ServiceTier::Standard);
+        tokens.max(self.pieces(&work.pieces)) + self.requests(&work.pieces)
     }
 
     /// What a call can cost at most whose input is not larger than
@@ -144,6 +181,10 @@ impl Prices {
     /// classes the tokens turn out to be, if it asked for `tier`: the provider may
     /// serve that or the usual one.
     pub fn worst_case(&self, input_tokens: u64, output_tokens: u64, tier: ServiceTier) -> PicoUsd {
+        self.worst_tokens(input_tokens, output_tokens, tier) + self.requests(&Extra::default())
+    }
+
+    fn worst_tokens(&self, input_tokens: u64, output_tokens: u64, tier: ServiceTier) -> PicoUsd {
         let served = self
             .service_tiers
             .get(&tier)
@@ -165,7 +206,6 @@ impl Prices {
         let scale = self.scale(true, false).max(WHOLE);
         worst_input.scaled(scale).times(input_tokens)
             + worst_output.scaled(scale).times(output_tokens)
-            + self.request.unwrap_or_default().each(1)
     }
 
     /// Whether a call that asks for `tier` can be billed: a tier that may be

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cf_base::{ExchangeRate, Id, Margin, Nanos, PicoUsd, ServiceTier, Usage};
 use serde::{Deserialize, Serialize};
 
-use super::{OwnPrices, Prices};
+use super::{OwnPrices, Prices, Work};
 
 /// Prices that a call is billed by. The id is made of the content: the same
 /// prices are the same version, changed prices are another, and past bills can
@@ -80,6 +80,15 @@ impl PriceVersion {
         match &self.charge {
             Charge::Margin(margin) => margin.bound(worst(&self.prices)),
             Charge::Prices(own) => worst(own),
+        }
+    }
+
+    /// What the customer can owe at most for a call that is no chat; see
+    /// [`Prices::worst_case_of`].
+    pub fn worst_case_of(&self, work: &Work) -> PicoUsd {
+        match &self.charge {
+            Charge::Margin(margin) => margin.bound(self.prices.worst_case_of(work)),
+            Charge::Prices(own) => own.worst_case_of(work),
         }
     }
 

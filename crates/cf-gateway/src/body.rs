@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::hang_up::Drains;
 use crate::meter::Meter;
-use crate::{Deadlines, call};
+use crate::{Deadlines, reply};
 
 /// Where a stream comes from.
 pub enum Upstream {
@@ -167,7 +167,7 @@ impl Streaming {
                         Poll::Pending if self.silence.as_mut().poll(cx).is_pending() => {
                             return Poll::Pending;
                         }
-                        Poll::Pending => Err(call::books_late()),
+                        Poll::Pending => Err(reply::books_late()),
                     };
                     match booked {
                         Ok(_) => self.ready.extend(last.take()),

@@ -11,7 +11,10 @@ mod hang_up;
 mod limits;
 mod meter;
 mod models;
+mod plan;
+mod reply;
 mod tokens;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;

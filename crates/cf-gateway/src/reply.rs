@@ -1,0 +1,230 @@
+//! A provider's answer, plain or streamed, on its way to the client.
+
+use bytes::Bytes;
+use cf_base::{Error, Kind, Nanos, RequestId, Result};
+use cf_llm::{ChatRequest, Opening, Reply, Route, UpstreamFailure};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::Inner;
+use crate::body::{GatewayBody, Upstream};
+use crate::limits::Admission;
+use crate::meter::Meter;
+
+/// Largest plain reply.
+const REPLY: usize = 64 << 20;
+
+/// A call on its way: what answers need to know of it.
+pub struct Call<'a> {
+    pub inner: &'a Inner,
+    pub request: &'a ChatRequest<'a>,
+    /// Headers of the answer.
+    pub headers: HeaderMap,
+    /// When the whole call is cut off.
+    pub ends_at: Instant,
+    /// What is left of the user's budget while it runs.
+    pub remaining: Nanos,
+}
+
+/// What is known of a call before it is sent.
+pub fn describe(headers: &mut HeaderMap, request_id: &RequestId, admission: &Admission) {
+    set(headers, "x-request-id", request_id.as_str());
+    if let Some((limit, left)) = admission.requests {
+        set(headers, "x-ratelimit-limit-requests", &limit.to_string());
+        set(headers, "x-ratelimit-remaining-requests", &left.to_string());
+    }
+}
+
+/// The last failure as the client's answer. A refusal of the request itself is
+/// told with the provider's own `param` and `code`, which clients act on.
+pub fn refuse(call: Call<'_>, failure: UpstreamFailure) -> Result<Response<GatewayBody>> {
+    match call.request.dialect.refusal(&failure) {
+        Some(body) => Ok(whole(StatusCode::BAD_REQUEST, body, call.headers)),
+        None => Err(failure.error),
+    }
+}
+
+/// What the answer is named by where the provider does not say.
+fn opening(call: &Call<'_>, route: Route, meter: &Meter) -> Opening {
+    let seconds = call.inner.clock.now().as_millis() / 1000;
+    Opening {
+        // What passes as it is has a name.
+        id: if route.is_same_dialect() {
+            String::new()
+        } else {
+            format!("chatcmpl-{}", call.inner.random.token::<24>())
+        },
+        created: u64::try_from(seconds).unwrap_or(0),
+        model: meter
+            .deployment()
+            .map_or_else(String::new, |d| d.model.clone()),
+        include_usage: call.request.include_usage,
+        estimated_input: meter.estimated_input(),
+    }
+}
+
+pub async fn demo(
+    call: Call<'_>,
+    route: Route,
+    limit: u64,
+    mut meter: Meter,
+) -> Result<Response<GatewayBody>> {
+    let Some(deployment) = meter.deployment() else {
+        return Err(Error::internal("a reply without a deployment"));
+    };
+    let model = deployment.model.clone();
+    let id = format!("chatcmpl-{}", call.inner.random.token::<24>());
+    let created = call.inner.clock.now().as_millis() / 1000;
+    meter.first_byte();
+    if call.request.stream {
+        let events = cf_llm::demo_stream(call.request, &model, Some(limit), &id, created);
+        return Ok(stream(call, route, Upstream::Ready(events.into()), meter));
+    }
+    let body = cf_llm::demo_plain(call.request, &model, Some(limit), &id, created);
+    plain(call, route, body, meter).await
+}
+
+pub async fn answer(
+    call: Call<'_>,
+    route: Route,
+    response: Response<Incoming>,
+    mut meter: Meter,
+) -> Result<Response<GatewayBody>> {
+    let (head, body) = response.into_parts();
+    let kind = head.headers.get(header::CONTENT_TYPE);
+    let is_stream = kind.is_none_or(|kind| {
+        const STREAMS: [&[u8]; 2] = [b"text/event-stream", b"application/vnd.amazon.eventstream"];
+        let kind = kind.as_bytes();
+        STREAMS.iter().any(|stream| {
+            let begins = kind.get(..stream.len());
+            begins.is_some_and(|begins| begins.eq_ignore_ascii_case(stream))
+        })
+    });
+    if call.request.stream && is_stream {
+        return Ok(stream(call, route, Upstream::Http(body), meter));
+    }
+    meter.first_byte();
+    let whole = tokio::time::timeout_at(call.ends_at, Limited::new(body, REPLY).collect());
+    let error = match whole.await {
+        Ok(Ok(body)) => return plain(call, route, body.to_bytes(), meter).await,
+        Ok(Err(cause)) => {
+            let sentence = "The provider's answer broke off or was too large.";
+            Error::new(Kind::Upstream { status: 502 }, sentence).because(cause)
+        }
+        Err(_) => {
+            let sentence = "The provider did not finish its answer in time.";
+            Error::new(Kind::Upstream { status: 504 }, sentence)
+        }
+    };
+    drop(meter.break_off());
+    Err(error)
+}
+
+/// A whole reply: booked, then released.
+async fn plain(
+    mut call: Call<'_>,
+    route: Route,
+    body: Bytes,
+    meter: Meter,
+) -> Result<Response<GatewayBody>> {
+    let Some(deployment) = meter.deployment() else {
+        return Err(Error::internal("a reply without a deployment"));
+    };
+    let key = &deployment.key;
+    let (reply, body) = route.reply(body, &opening(&call, route, &meter));
+    let error = match reply {
+        Reply::Completion(usage, estimated) => {
+            let Some(settled) = meter.finish(usage, estimated) else {
+                return Err(Error::internal("a call ended twice"));
+            };
+            let receipt = tokio::time::timeout(call.inner.deadlines.books, settled)
+                .await
+                .unwrap_or_else(|_| Err(books_late()))?;
+            set(&mut call.headers, "x-cf-cost", &receipt.cost.to_string());
+            budget(&mut call.headers, receipt.remaining);
+            return Ok(whole(StatusCode::OK, body, call.headers));
+        }
+        // With a status of success, but it is the provider that failed.
+        Reply::Failed => {
+            let (none, now) = (HeaderMap::new(), call.inner.clock.now());
+            route
+                .failure(500, &none, &body, key.shown_secret(), now)
+                .error
+        }
+        Reply::Unreadable => Error::new(
+            Kind::Upstream { status: 502 },
+            "The provider answered with something that is no chat completion.",
+        ),
+    };
+    drop(meter.fail());
+    Err(error)
+}
+
+pub fn whole(status: StatusCode, body: Bytes, mut headers: HeaderMap) -> Response<GatewayBody> {
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    let mut response = Response::new(GatewayBody::full(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn stream(
+    mut call: Call<'_>,
+    route: Route,
+    upstream: Upstream,
+    mut meter: Meter,
+) -> Response<GatewayBody> {
+    let listening = route.stream(opening(&call, route, &meter));
+    meter.listen(listening);
+    budget(&mut call.headers, call.remaining);
+    call.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    call.headers
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies in front must not collect what is meant to flow.
+    set(&mut call.headers, "x-accel-buffering", "no");
+    let drains = (meter.deployment())
+        .is_some_and(|d| d.key.hang_up.drains(true))
+        .then(|| call.inner.drains.clone());
+    let body = GatewayBody::stream(
+        upstream,
+        call.request.dialect,
+        meter,
+        call.inner.deadlines,
+        call.ends_at,
+        drains,
+    );
+    let mut response = Response::new(body);
+    *response.headers_mut() = call.headers;
+    response
+}
+
+pub fn budget(headers: &mut HeaderMap, remaining: Nanos) {
+    // The end of the range stands for no limit.
+    if remaining.0 < i64::MAX / 2 {
+        set(headers, "x-cf-budget-remaining", &remaining.to_string());
+    }
+}
+
+pub fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    // A model's name may hold what a header cannot: then it is left out.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// The books cannot be written now: the answer is kept back. The call itself is
+/// booked as soon as they can.
+pub fn books_late() -> Error {
+    Error::new(
+        Kind::Unavailable,
+        "The books cannot be written now, so the answer is not released. Try again later.",
+    )
+}

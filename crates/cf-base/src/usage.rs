@@ -71,6 +71,17 @@ pub struct Extra {
     pub fast: bool,
 }
 
+/// What a call that is no chat may use at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Work {
+    /// Tokens in.
+    pub input: u64,
+    /// Tokens out.
+    pub output: u64,
+    /// What may be billed by the piece.
+    pub pieces: Extra,
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(n: &u64) -> bool {
     *n == 0

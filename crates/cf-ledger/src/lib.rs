@@ -48,7 +48,7 @@ pub use notices::{Budget, OWNERS, budgets_of, give_notice, spent_budgets, unsett
 pub use period::{MAX_PERIOD_DAYS, Period, is_time_zone};
 pub use prices::{
     Changed, Charge, Edition, FieldChange, Found, Import, ModelName, OwnPrices, PriceList,
-    PriceVersion, Prices, Tier, Work, editions, is_outdated as prices_outdated, propose,
+    PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
     search as search_prices, take,
 };
 pub use pruning::{LEAST_RETENTION_DAYS, PruneOwner, prune_old_usage, prune_usage};

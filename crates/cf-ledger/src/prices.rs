@@ -10,7 +10,7 @@ mod version;
 
 use std::collections::BTreeMap;
 
-use cf_base::{Extra, PicoUsd, PriceMicros, ServiceTier, Usage};
+use cf_base::{Extra, PicoUsd, PriceMicros, ServiceTier, Usage, Work};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use book::{PriceBook, of_variant};
@@ -93,17 +93,6 @@ pub struct Prices {
     pub fast: Option<i64>,
 }
 
-/// What a call may use at most that is no chat.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Work {
-    /// Tokens in.
-    pub input: u64,
-    /// Tokens out.
-    pub output: u64,
-    /// Pieces, where the provider counts no tokens.
-    pub pieces: Extra,
-}
-
 /// The prices of all tokens of a call whose whole input is larger than
 /// `above_input_tokens`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -169,13 +158,6 @@ impl Prices {
         self.request.unwrap_or_default().each(extra.units.max(1))
     }
 
-    /// What a call can cost at most that is billed either by its tokens or by the
-    /// piece, whichever the provider turns out to count.
-    pub fn worst_case_of(&self, work: &Work) -> PicoUsd {
-        let tokens = self.worst_tokens(work.input, work.output, ServiceTier::Standard);
-        tokens.max(self.pieces(&work.pieces)) + self.requests(&work.pieces)
-    }
-
     /// What a call can cost at most whose input is not larger than
     /// `input_tokens` and whose output not larger than `output_tokens`, whatever
     /// classes the tokens turn out to be, if it asked for `tier`: the provider may
@@ -206,6 +188,18 @@ impl Prices {
         let scale = self.scale(true, false).max(WHOLE);
         worst_input.scaled(scale).times(input_tokens)
             + worst_output.scaled(scale).times(output_tokens)
+    }
+
+    /// What a call can cost at most that is no chat: its tokens and its pieces.
+    pub fn worst_case_of(&self, work: &Work) -> PicoUsd {
+        self.worst_tokens(work.input, work.output, ServiceTier::Standard)
+            + self.pieces(&work.pieces)
+            + self.requests(&work.pieces)
+    }
+
+    /// Whether anything is billed by the token.
+    pub fn has_token_price(&self) -> bool {
+        self.dearest_input().0 > 0 || self.dearest_output().0 > 0
     }
 
     /// Whether a call that asks for `tier` can be billed: a tier that may be

@@ -205,6 +205,13 @@ impl Model {
         ] {
             *place = self.per_unit.get(name).and_then(|v| each(&plain(v)));
         }
+        // Where tokens have a price, that of the piece says what they come to.
+        if prices.has_token_price() {
+            (prices.character, prices.audio_second) = (None, None);
+        }
+        if prices.image_output.is_some_and(|price| price.0 > 0) {
+            prices.image = None;
+        }
         // Providers say how many searches, not of which size: the dearest.
         prices.web_search = match self.per_unit.get("web_search_query") {
             Some(Value::Object(sizes)) => sizes.values().filter_map(|v| each(&plain(v))).max(),

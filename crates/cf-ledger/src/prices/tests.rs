@@ -1,4 +1,4 @@
-use cf_base::{Extra, Timestamp};
+use cf_base::{Extra, Timestamp, Work};
 use proptest::prelude::*;
 
 use super::*;
@@ -333,13 +333,33 @@ fn an_operator_says_what_a_minute_and_a_million_characters_cost() {
     assert_eq!(version.provider_cost(&usage), PicoUsd(15_000_000_000));
 }
 
+#[test]
+fn what_is_counted_in_tokens_is_not_billed_by_the_piece_too() {
+    let picture = find("gemini", "gemini-2.5-flash-image", "");
+    assert_eq!(
+        (picture.prices.image, picture.prices.image_output),
+        (None, Some(PriceMicros(30_000_000)))
+    );
+    let transcript = find("openai", "gpt-4o-transcribe", "");
+    assert_eq!(transcript.prices.audio_second, None);
+    assert_eq!(
+        find("vertex", "gemini-2.5-flash-image", "").prices.image,
+        None
+    );
+    assert!(
+        find("gemini", "imagen-3.0-generate-001", "")
+            .prices
+            .image
+            .is_some()
+    );
+}
+
 proptest! {
     #[test]
     fn a_call_costs_no_more_than_was_worked_out_for_it(
         price in proptest::collection::vec(0_i64..1_000_000_000, 9),
         tokens in (0_u64..100_000, 0_u64..100_000, 0_u64..10_000, 0_u64..10_000),
         pieces in (0_u64..20, 0_u64..100_000, 0_u64..100_000, 0_u64..30),
-        by_piece: bool,
     ) {
         let some = |at: usize| Some(PriceMicros(price[at]));
         let prices = Prices {
@@ -358,12 +378,8 @@ proptest! {
         let pieces = Extra { images, characters, audio_seconds, units, ..Extra::default() };
         let (input, output, image_input, audio_input) = tokens;
         let work = Work { input: input + image_input + audio_input, output, pieces };
-        let used = if by_piece {
-            Usage { extra: pieces, ..Usage::default() }
-        } else {
-            let extra = Extra { image_input, image_output: output, units, ..Extra::default() };
-            Usage { input, audio_input, extra, ..Usage::default() }
-        };
+        let extra = Extra { image_input, image_output: output, ..pieces };
+        let used = Usage { input, audio_input, extra, ..Usage::default() };
         prop_assert!(prices.cost(&used) <= prices.worst_case_of(&work));
     }
 }

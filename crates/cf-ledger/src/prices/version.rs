@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use cf_base::{ExchangeRate, Id, Margin, Nanos, PicoUsd, ServiceTier, Usage};
+use cf_base::{ExchangeRate, Id, Margin, Nanos, PicoUsd, ServiceTier, Usage, Work};
 use serde::{Deserialize, Serialize};
 
-use super::{OwnPrices, Prices, Work};
+use super::{OwnPrices, Prices};
 
 /// Prices that a call is billed by. The id is made of the content: the same
 /// prices are the same version, changed prices are another, and past bills can
@@ -90,6 +90,15 @@ impl PriceVersion {
             Charge::Margin(margin) => margin.bound(self.prices.worst_case_of(work)),
             Charge::Prices(own) => own.worst_case_of(work),
         }
+    }
+
+    /// Whether tokens are paid for, by us or by the customer.
+    pub fn has_token_price(&self) -> bool {
+        let charged = match &self.charge {
+            Charge::Margin(_) => false,
+            Charge::Prices(own) => own.has_token_price(),
+        };
+        charged || self.prices.has_token_price()
     }
 
     /// Whether both what it costs and what is charged is known of a tier.

@@ -219,7 +219,10 @@ fn billed(request: &TaskRequest, price: &PriceVersion, told: Option<&Told>) -> (
         units,
         ..usage.extra
     };
-    let pieces_guessed = told.is_none_or(|told| !told.pieces_counted);
+    let pieces_guessed = match told {
+        Some(told) => !told.pieces_counted,
+        None => !request.knows_pieces(),
+    };
     let is_guess = (by_token && tokens.is_none()) || (pieces_guessed && !by_token);
     (usage, is_guess)
 }

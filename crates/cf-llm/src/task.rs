@@ -315,6 +315,11 @@ impl TaskRequest {
         }
     }
 
+    /// Whether the pieces that are billed are known before anything is made.
+    pub fn knows_pieces(&self) -> bool {
+        matches!(self.wanted, Wanted::Speech(_))
+    }
+
     /// Whether the place has what is asked for. Only counting has an answer of ours
     /// where it has not.
     pub fn counts_at(&self, place: &Place<'_>) -> bool {

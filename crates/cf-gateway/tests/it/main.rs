@@ -12,3 +12,4 @@ mod models;
 mod providers;
 mod replies;
 mod streams;
+mod tasks;

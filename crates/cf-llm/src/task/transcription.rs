@@ -124,9 +124,18 @@ impl Transcription {
             _ => return Err(none_of_it(place, "transcriptions")),
         };
         let mut set = vec![("model", Some(place.model)), ("drop_params", None)];
-        // The words alone are taken out of JSON, where it is told what was used.
-        if self.format == Format::Text && !self.stream {
-            set.push(("response_format", Some("json")));
+        match self.format {
+            // It has one format and no name for it.
+            Format::Subtitles if place.provider == Provider::Mistral => {
+                return Err(Error::invalid_field(
+                    "response_format",
+                    "response_format: Mistral gives JSON or text.",
+                ));
+            }
+            _ if place.provider == Provider::Mistral => set.push(("response_format", None)),
+            // The words alone are taken out of JSON, where it is told what was used.
+            Format::Text if !self.stream => set.push(("response_format", Some("json"))),
+            _ => {}
         }
         let call = Call::form(place.openai_url(path)?, form, &set)?;
         Ok((vec![call], Reading::Transcript))

@@ -4,5 +4,6 @@
 mod golden;
 mod recordings;
 mod requests;
+mod tasks;
 mod translated;
 mod traps;

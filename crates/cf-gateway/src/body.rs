@@ -27,6 +27,12 @@ pub enum Upstream {
 /// The body of an answer.
 pub struct GatewayBody(Inner);
 
+/// An answer without words broke off: where no error can be written into what
+/// comes, its end must not look like one.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider's answer was cut off")]
+pub struct Broken;
+
 enum Inner {
     Full(Option<Bytes>),
     Stream(Box<Streaming>),
@@ -34,8 +40,10 @@ enum Inner {
 
 struct Streaming {
     upstream: Upstream,
-    /// What the client reads.
-    dialect: Dialect,
+    /// What the client reads; none where it is no events.
+    dialect: Option<Dialect>,
+    /// Whether the end is to be seen as broken.
+    broken: bool,
     /// Events ready for the client.
     ready: VecDeque<Bytes>,
     state: State,
@@ -72,7 +80,7 @@ impl GatewayBody {
     /// A stream with the meter of its call; at `ends_at` it is cut off.
     pub(crate) fn stream(
         upstream: Upstream,
-        dialect: Dialect,
+        dialect: Option<Dialect>,
         meter: Meter,
         deadlines: Deadlines,
         ends_at: Instant,
@@ -81,6 +89,7 @@ impl GatewayBody {
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
             dialect,
+            broken: false,
             ready: VecDeque::new(),
             state: State::Reading(meter),
             silence: Box::pin(tokio::time::sleep(deadlines.gap)),
@@ -111,7 +120,7 @@ impl Drop for GatewayBody {
 
 impl Body for GatewayBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -119,9 +128,10 @@ impl Body for GatewayBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut self.0 {
             Inner::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Inner::Stream(stream) => stream
-                .poll_event(cx)
-                .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Stream(stream) => stream.poll_event(cx).map(|event| match event {
+                Some(bytes) => Some(Ok(Frame::data(bytes))),
+                None => std::mem::take(&mut stream.broken).then_some(Err(Broken)),
+            }),
         }
     }
 
@@ -129,7 +139,7 @@ impl Body for GatewayBody {
         match &self.0 {
             Inner::Full(bytes) => bytes.is_none(),
             Inner::Stream(stream) => {
-                matches!(stream.state, State::Ended) && stream.ready.is_empty()
+                matches!(stream.state, State::Ended) && stream.ready.is_empty() && !stream.broken
             }
         }
     }
@@ -172,9 +182,10 @@ impl Streaming {
                     match booked {
                         Ok(_) => self.ready.extend(last.take()),
                         // A reply that is not in the books is not released in full.
-                        Err(error) => self
-                            .ready
-                            .push_back(self.dialect.error_frame(&error.message, "unavailable")),
+                        Err(error) => {
+                            let last = self.error_frame(&error.message, "unavailable");
+                            self.ready.extend(last);
+                        }
                     }
                     // Reads the stream's own end, so that the connection is used again.
                     let _ = poll_upstream(&mut self.upstream, cx);
@@ -249,8 +260,9 @@ impl Streaming {
                 let secret = meter.deployment().map(|d| d.key.shown_secret());
                 let last = self
                     .dialect
-                    .failure_frame(&data, secret.unwrap_or_default());
-                self.end(Meter::break_off, Some(last));
+                    .map(|dialect| dialect.failure_frame(&data, secret.unwrap_or_default()));
+                self.broken |= last.is_none();
+                self.end(Meter::break_off, last);
                 self.hang_up();
             }
         }
@@ -268,9 +280,18 @@ impl Streaming {
 
     /// Ends the stream with an error that the client sees.
     fn break_off(&mut self, sentence: &str, code: &str) {
-        let last = self.dialect.error_frame(sentence, code);
-        self.end(Meter::break_off, Some(last));
+        let last = self.error_frame(sentence, code);
+        self.end(Meter::break_off, last);
         self.hang_up();
+    }
+
+    /// An error as the client reads it.
+    fn error_frame(&mut self, sentence: &str, code: &str) -> Option<Bytes> {
+        let frame = self
+            .dialect
+            .map(|dialect| dialect.error_frame(sentence, code));
+        self.broken |= frame.is_none();
+        frame
     }
 
     /// Books the call; `last` is for the client once that is durable.

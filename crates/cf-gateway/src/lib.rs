@@ -14,6 +14,7 @@ mod models;
 mod plan;
 mod reply;
 mod reserve;
+mod task;
 mod tokens;
 mod turn;
 
@@ -25,7 +26,7 @@ use cf_base::{Caller, Clock, Random, RequestId, Result, Sealer, TenantId};
 use cf_db::Db;
 use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
-pub use cf_llm::{Dialect, Wishes};
+pub use cf_llm::{Dialect, Form, Part, Task, TaskRequest, Wishes};
 use http::Response;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -164,6 +165,27 @@ impl Gateway {
             asked,
             caller,
             body,
+            request_id,
+            Arc::clone(&attendance),
+        );
+        Attended::new(call, attendance, self.0.drains.clone()).await
+    }
+
+    /// A call that is no chat: embeddings, pictures, sound and the like. Dropped, it is
+    /// cancelled or read on as a chat is.
+    pub async fn task(
+        &self,
+        wishes: Wishes,
+        caller: Arc<Caller>,
+        request: TaskRequest,
+        request_id: RequestId,
+    ) -> Result<Response<GatewayBody>> {
+        let attendance = Arc::new(Attendance::default());
+        let call = task::run(
+            self.clone(),
+            wishes,
+            caller,
+            request,
             request_id,
             Arc::clone(&attendance),
         );

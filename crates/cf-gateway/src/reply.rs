@@ -14,7 +14,7 @@ use crate::limits::Admission;
 use crate::meter::Meter;
 
 /// Largest plain reply.
-const REPLY: usize = 64 << 20;
+pub const REPLY: usize = 64 << 20;
 
 /// A call on its way: what answers need to know of it.
 pub struct Call<'a> {
@@ -197,7 +197,7 @@ fn stream(
         .then(|| call.inner.drains.clone());
     let body = GatewayBody::stream(
         upstream,
-        call.request.dialect,
+        Some(call.request.dialect),
         meter,
         call.inner.deadlines,
         call.ends_at,

@@ -22,6 +22,7 @@ mod outgoing;
 mod place;
 mod seal;
 mod stream;
+mod task;
 mod tokens;
 mod wire;
 
@@ -45,6 +46,7 @@ pub use openai::{
 pub use outgoing::{Outgoing, OutputPlan, Wishes};
 pub use place::{Missing, Place, Settings};
 pub use stream::{ChatStream, StreamError, StreamFrame};
+pub use task::{Answer, Form, Part, Task, TaskPlan, TaskRequest, Told};
 pub use wire::chat::ChatRequest;
 
 use wire::chat::OutputLimit;

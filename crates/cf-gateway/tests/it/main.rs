@@ -12,4 +12,5 @@ mod models;
 mod providers;
 mod replies;
 mod streams;
+mod tasks;
 mod worst_case;

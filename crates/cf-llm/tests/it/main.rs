@@ -5,5 +5,6 @@ mod bounds;
 mod golden;
 mod recordings;
 mod requests;
+mod tasks;
 mod translated;
 mod traps;

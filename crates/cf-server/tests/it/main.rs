@@ -25,4 +25,5 @@ mod router;
 mod setup;
 mod sign_in;
 mod statements;
+mod tasks;
 mod webhooks;

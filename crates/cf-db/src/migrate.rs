@@ -63,6 +63,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0007_rollups.sql"),
         postgres: None,
     },
+    Migration {
+        version: 8,
+        name: "responses",
+        sql: include_str!("../../../migrations/0008_responses.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

@@ -16,6 +16,7 @@ use crate::hang_up::Attendance;
 use crate::meter::Meter;
 use crate::plan::{candidates, find_model, input_bound, most_that_fits, output_plan};
 use crate::reply::{self, Call, describe, set};
+use crate::responses::Keep;
 use crate::turn::{Taken, TakenBy, Turn};
 use crate::{Asked, Gateway};
 
@@ -29,6 +30,7 @@ pub async fn chat(
     body: Bytes,
     request_id: RequestId,
     attendance: Arc<Attendance>,
+    keep: Option<Keep>,
 ) -> Result<Response<GatewayBody>> {
     let inner = &*gateway.0;
     let ends_at = Instant::now() + inner.deadlines.total;
@@ -88,6 +90,7 @@ pub async fn chat(
         headers,
         ends_at,
         remaining,
+        keep,
     };
 
     let turn = Turn {

@@ -11,4 +11,5 @@ mod losses;
 mod models;
 mod providers;
 mod replies;
+mod responses;
 mod streams;

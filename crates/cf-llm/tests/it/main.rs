@@ -4,5 +4,6 @@
 mod golden;
 mod recordings;
 mod requests;
+mod responses;
 mod translated;
 mod traps;

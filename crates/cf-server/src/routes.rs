@@ -17,6 +17,7 @@ mod notifications;
 mod prices;
 mod realtime;
 mod records;
+mod responses;
 mod setup;
 mod statements;
 mod usage;
@@ -198,13 +199,25 @@ pub fn document() -> utoipa::openapi::OpenApi {
         .merge(keys_api())
         .merge(messages_api())
         .merge(server_api())
+        .merge(responses_api())
         .routes(routes!(health::billing))
         .into_openapi()
+}
+
+/// OpenAI's Responses and legacy completions.
+fn responses_api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(chat::legacy))
+        .routes(routes!(responses::create))
+        .routes(routes!(responses::view, responses::delete))
+        .routes(routes!(responses::input_items))
+        .routes(routes!(responses::cancel))
 }
 
 fn router_api() -> Router<App> {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
+        .merge(responses_api())
         .route("/v1/messages", post(chat::messages))
         .route("/v1/models", get(chat::models))
         .route("/v1/models/{model}", get(chat::model))
@@ -237,7 +250,8 @@ async fn no_such_endpoint(request: Request) -> RouterError {
     Error::new(
         Kind::NotFound,
         format!(
-            "Unknown request URL: {} {}. This version answers /v1/chat/completions, /v1/messages and /v1/models.",
+            "Unknown request URL: {} {}. This version answers /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages and \
+             /v1/models.",
             request.method(),
             request.uri().path()
         ),

@@ -13,6 +13,7 @@ mod meter;
 mod models;
 mod plan;
 mod reply;
+mod reserve;
 mod responses;
 mod tokens;
 mod turn;
@@ -27,6 +28,7 @@ use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
 pub use cf_llm::{Dialect, Wishes};
 use http::Response;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -109,6 +111,8 @@ struct Inner {
     limiter: Limiter,
     drains: Drains,
     responses: Responses,
+    /// Turns at counting prompts.
+    counting: Arc<Semaphore>,
 }
 
 impl Gateway {
@@ -132,6 +136,7 @@ impl Gateway {
             db: parts.db,
             catalogue,
             drains: Drains::new(parts.tasks, parts.stopping),
+            counting: Arc::new(Semaphore::new(reserve::COUNTERS)),
         })))
     }
 

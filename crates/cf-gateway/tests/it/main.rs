@@ -13,3 +13,4 @@ mod providers;
 mod replies;
 mod responses;
 mod streams;
+mod worst_case;

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::chat::ChatRequest;
 use super::edits::{Edits, json_text, without};
 use super::prompt::{Input, Text};
+use crate::bound::SEARCHES;
 use crate::dialect::Dialect;
 use crate::responses::echo::Echo;
 use crate::responses::thought::is_ours;
@@ -49,6 +50,7 @@ impl<'a> ChatRequest<'a> {
                 "max_output_tokens is a whole number above 0.",
             ));
         }
+        self.read::<Option<u64>>("max_tool_calls", "a whole number")?;
         // Usage is always in the stream.
         self.include_usage = true;
         if let Some(kind) = UNPRICED.iter().find(|kind| self.has_tool(kind)) {
@@ -83,6 +85,14 @@ impl<'a> ChatRequest<'a> {
                 None => edits.insert("max_output_tokens", &tokens.to_string()),
             }
         }
+        // As many searches as were reserved for.
+        if self.has_tool("web_search") && self.max_tool_calls().is_none() {
+            let most = SEARCHES.to_string();
+            match self.raw("max_tool_calls") {
+                Some(raw) => edits.replace(Some(raw), &most),
+                None => edits.insert("max_tool_calls", &most),
+            }
+        }
         let is_kept = set("store").is_none_or(|raw| raw.get() != "false");
         if is_kept {
             match self.raw("store") {
@@ -104,6 +114,11 @@ impl<'a> ChatRequest<'a> {
             return without(&body, &own, &[]);
         }
         body
+    }
+
+    /// How often tools of the provider's own may be called, where the client says so.
+    pub(super) fn max_tool_calls(&self) -> Option<u64> {
+        serde_json::from_str(self.raw("max_tool_calls")?.get()).ok()
     }
 
     fn ask_for_thoughts(&self, edits: &mut Edits<'a>) {
@@ -268,6 +283,18 @@ mod tests {
             sent(body, "m", None),
             r#"{"model":"m","store":false,"input":[{"type":"reasoning","encrypted_content":"gAAA"},{"type":"function_call","call_id":"c1","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c1","output":"x"}]}"#
         );
+    }
+
+    #[test]
+    fn searches_are_bounded_as_they_are_reserved() {
+        let body = r#"{"model":"m","store":false,"input":"x","tools":[{"type":"web_search"}]}"#;
+        let request = read(body).expect("a request");
+        assert_eq!(request.search_tools(SEARCHES), SEARCHES);
+        assert!(sent(body, "m", None).contains(r#""max_tool_calls":10,"#));
+        let limited = body.replace("\"input\"", "\"max_tool_calls\":3,\"input\"");
+        let request = read(&limited).expect("a request");
+        assert_eq!(request.search_tools(SEARCHES), 3);
+        assert_eq!(sent(&limited, "m", None), limited);
     }
 
     #[test]

@@ -375,6 +375,7 @@ impl Running<'_> {
             self.inner.deadlines,
             self.ends_at,
             drains,
+            None,
         );
         let mut response = Response::new(body);
         *response.headers_mut() = self.headers;

@@ -1,11 +1,9 @@
 //! A chat call from its body to the provider's answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use cf_base::{Caller, PicoUsd, RequestId, Result};
-use cf_ledger::HoldRequest;
+use cf_base::{Caller, RequestId, Result};
 use cf_llm::{ChatRequest, Dialect};
 use http::{HeaderMap, Response};
 use tokio::time::Instant;
@@ -14,13 +12,11 @@ use crate::attempt::Attempt;
 use crate::body::GatewayBody;
 use crate::hang_up::Attendance;
 use crate::meter::Meter;
-use crate::plan::{candidates, find_model, input_bound, most_that_fits, output_plan};
+use crate::plan::{candidates, find_model, output_plan};
 use crate::reply::{self, Call, describe, set};
+use crate::reserve::{Reservation, WorstCase, reserve};
 use crate::turn::{Taken, TakenBy, Turn};
 use crate::{Asked, Gateway};
-
-/// Output that makes an answer useful at all; below it a budget is used up.
-const LEAST_OUTPUT: u64 = 16;
 
 pub async fn chat(
     gateway: Gateway,
@@ -35,8 +31,8 @@ pub async fn chat(
     let request = ChatRequest::read_as(asked.dialect, &body)?;
     let model = find_model(inner, &caller, &request.model)?;
     let candidates = candidates(inner, &model, &caller, request.tier)?;
-    let input = input_bound(&request, &model, &candidates)?;
-    let mut output = output_plan(&request, &model, &candidates, input);
+    let mut worst = WorstCase::of(&request, &model, &candidates)?;
+    let mut output = output_plan(&request, &model, &candidates, worst.input());
     let admission = inner.limiter.admit(&caller)?;
     let mut headers = HeaderMap::with_capacity(12);
     describe(&mut headers, &request_id, &admission);
@@ -45,27 +41,18 @@ pub async fn chat(
         set(&mut headers, "request-id", request_id.as_str());
     }
 
-    let worst = |tokens: u64| -> PicoUsd {
-        let output = tokens.saturating_mul(request.n);
-        let costs = candidates
-            .iter()
-            .map(|c| c.price.worst_case(input, output, request.tier));
-        costs.fold(PicoUsd(0), Ord::max)
+    let asked_for = Reservation {
+        request: &request,
+        body: &body,
+        model: &model,
+        caller: &caller,
+        request_id: &request_id,
+        limit: output.tokens,
     };
-    let hold = inner
-        .ledger
-        .reserve(HoldRequest {
-            request_id: request_id.clone(),
-            caller: Arc::clone(&caller),
-            model: model.name.clone(),
-            worst: worst(output.tokens),
-            least: worst(output.tokens.min(LEAST_OUTPUT)),
-            expires_in: inner.deadlines.total + Duration::from_secs(60),
-        })
-        .await?;
+    let hold = reserve(inner, &asked_for, &mut worst).await?;
     let mut lowered = output.tell && request.max_output_tokens.is_some();
-    if worst(output.tokens) > hold.granted() {
-        output.tokens = most_that_fits(output.tokens, |tokens| worst(tokens) <= hold.granted());
+    if worst.cost(output.tokens) > hold.granted() {
+        output.tokens = worst.most_output(output.tokens, hold.granted());
         output.tell = true;
         lowered = true;
     }
@@ -79,7 +66,7 @@ pub async fn chat(
         admission,
         inner.clock.clone(),
         Arc::clone(&candidates[0].price),
-        request.estimated_prompt_tokens().min(input),
+        request.estimated_prompt_tokens().min(worst.input()),
         Arc::clone(&attendance),
     );
     let mut call = Call {

@@ -13,6 +13,7 @@ mod meter;
 mod models;
 mod plan;
 mod reply;
+mod reserve;
 mod task;
 mod tokens;
 mod turn;
@@ -27,6 +28,7 @@ use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
 pub use cf_llm::{Dialect, Form, Part, Task, TaskRequest, Wishes};
 use http::Response;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -106,6 +108,8 @@ struct Inner {
     catalogue: Catalogue,
     limiter: Limiter,
     drains: Drains,
+    /// Turns at counting prompts.
+    counting: Arc<Semaphore>,
 }
 
 impl Gateway {
@@ -123,6 +127,7 @@ impl Gateway {
             db: parts.db,
             catalogue,
             drains: Drains::new(parts.tasks, parts.stopping),
+            counting: Arc::new(Semaphore::new(reserve::COUNTERS)),
         })))
     }
 

@@ -113,31 +113,6 @@ fn common(candidates: &[Candidate], limit: fn(&Deployment) -> Option<u64>) -> Op
         .try_fold(0, |most, limit| Some(limit?.max(most)))
 }
 
-/// Tokens that can go in at most.
-pub fn input_bound(
-    request: &ChatRequest<'_>,
-    model: &Model,
-    candidates: &[Candidate],
-) -> Result<u64> {
-    let context = model
-        .context_window
-        .or_else(|| common(candidates, |d| d.max_input_tokens));
-    match (request.prompt_token_bound(), context) {
-        (Some(bound), Some(context)) => Ok(bound.min(context)),
-        (Some(bound), None) => Ok(bound),
-        (None, Some(context)) => Ok(context),
-        (None, None) => Err(Error::new(
-            Kind::Unprocessable,
-            format!(
-                "This request refers to files, videos or a search, and the model \"{}\" has no \
-                 context_window, so what it may cost is not known. An administrator must set it on the \
-                 model record.",
-                model.name
-            ),
-        )),
-    }
-}
-
 pub fn output_plan(
     request: &ChatRequest<'_>,
     model: &Model,
@@ -170,20 +145,6 @@ pub fn output_plan(
             tell: true,
         },
     }
-}
-
-/// The largest number up to `most` for which `fits`; at least 1.
-pub fn most_that_fits(most: u64, fits: impl Fn(u64) -> bool) -> u64 {
-    let (mut low, mut high) = (1, most);
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        if fits(middle) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    low
 }
 
 fn not_found(model: &str) -> Error {

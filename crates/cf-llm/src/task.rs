@@ -25,7 +25,7 @@ mod transcription;
 mod usage;
 
 use bytes::Bytes;
-use cf_base::{Error, Extra, Kind, Result, Usage, Work};
+use cf_base::{Error, Extra, Kind, Result, ServiceTier, Usage, Work};
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
 use serde::Deserialize;
@@ -229,6 +229,7 @@ impl TaskRequest {
             }
         };
         let (model, drop_params) = (fields.model()?, fields.drop_params()?);
+        check_tier(fields.text("service_tier")?.as_deref())?;
         drop(fields);
         Ok(Self {
             task,
@@ -248,6 +249,7 @@ impl TaskRequest {
             }
             _ => return Err(Error::invalid("The body must be application/json.")),
         };
+        check_tier(form.text("service_tier")?)?;
         Ok(Self {
             task,
             model: fields::check_model(form.text("model")?)?,
@@ -494,6 +496,18 @@ impl Told {
             "code": "content_filter",
         }});
         Some(Bytes::from(body.to_string()))
+    }
+}
+
+/// A tier that costs more has no price here.
+fn check_tier(name: Option<&str>) -> Result<()> {
+    let tier = name.map_or(Ok(ServiceTier::Standard), str::parse);
+    match tier {
+        Ok(tier) if tier.is_cheaper() => Ok(()),
+        _ => Err(Error::invalid_field(
+            "service_tier",
+            "service_tier: no price of it is known for this endpoint; leave service_tier out.",
+        )),
     }
 }
 

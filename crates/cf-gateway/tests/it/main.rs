@@ -13,3 +13,4 @@ mod providers;
 mod replies;
 mod streams;
 mod tasks;
+mod worst_case;

@@ -156,6 +156,7 @@ async fn usage_of_every_class_comes_back_from_its_row() {
                 characters: 4,
                 audio_seconds: 5,
                 units: 6,
+                other_models_pico_usd: 1_000_000,
                 tier: cf_base::ServiceTier::Priority,
                 us_only: true,
                 fast: true,
@@ -167,9 +168,9 @@ async fn usage_of_every_class_comes_back_from_its_row() {
             .settle(record)
             .await
             .unwrap();
-        // 24 + 78 tokens at a dollar a million.
+        // 24 + 78 tokens at a dollar a million, and what others cost.
         let cost = f.count("select cost from usage_logs").await;
-        assert_eq!(cost, 102_000, "{}", f.name);
+        assert_eq!(cost, 103_000, "{}", f.name);
         f.assert_settled().await;
     }
 }

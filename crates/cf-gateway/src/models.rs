@@ -105,6 +105,17 @@ impl Deployment {
 }
 
 impl Deployment {
+    /// What another model costs there now, which its provider asked on its own
+    /// account; at Anthropic's own price where the provider's is not known.
+    pub fn price_of(&self, ledger: &Ledger, model: &str) -> Option<Arc<PriceVersion>> {
+        let provider = self.key.provider.as_str();
+        ledger
+            .book_price(provider, model, &self.key.price_region)
+            .or_else(|| ledger.book_price(Provider::Anthropic.as_str(), model, ""))
+    }
+}
+
+impl Deployment {
     /// What a picture of this quality and size costs: by its tokens, or by the piece.
     pub fn picture_price(
         &self,
@@ -121,17 +132,6 @@ impl Deployment {
         ledger
             .picture_price(provider, &self.model, quality, size)
             .or(usual)
-    }
-}
-
-impl Deployment {
-    /// What another model costs there now, which its provider asked on its own
-    /// account; at Anthropic's own price where the provider's is not known.
-    pub fn price_of(&self, ledger: &Ledger, model: &str) -> Option<Arc<PriceVersion>> {
-        let provider = self.key.provider.as_str();
-        ledger
-            .book_price(provider, model, &self.key.price_region)
-            .or_else(|| ledger.book_price(Provider::Anthropic.as_str(), model, ""))
     }
 }
 

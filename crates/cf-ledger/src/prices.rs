@@ -210,6 +210,13 @@ impl Prices {
 
     /// The same where it is known what the input is made of.
     pub fn worst_case_at_most(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
+        let searches = self.web_searches(most.web_searches);
+        self.worst_tokens(most, tier)
+            + self.web_search.unwrap_or_default().each(searches)
+            + self.requests(&Extra::default())
+    }
+
+    fn worst_tokens(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
         let served = self
             .service_tiers
             .get(&tier)
@@ -239,20 +246,23 @@ impl Prices {
         // An account may be kept within the US without a word in the request.
         let scale = self.scale(true, false).max(WHOLE);
         let tokens = [most.any, most.text, most.pictures, most.sound, most.output];
-        let mut cost = self.request.unwrap_or_default().each(1);
-        for (price, tokens) in worst.into_iter().zip(tokens) {
-            cost += price.scaled(scale).times(tokens);
-        }
-        let searches = self.web_searches(most.web_searches);
-        cost + self.web_search.unwrap_or_default().each(searches)
+        let costs = worst
+            .into_iter()
+            .zip(tokens)
+            .map(|(price, tokens)| price.scaled(scale).times(tokens));
+        costs.fold(PicoUsd(0), |sum, cost| sum + cost)
     }
 
     /// What a call can cost at most that is no chat: its tokens and its pieces.
     pub fn worst_case_of(&self, work: &Work) -> PicoUsd {
-        let more = work.pieces.units.saturating_sub(1);
-        self.worst_case(work.input, work.output, ServiceTier::Standard)
+        let most = Most {
+            any: work.input,
+            output: work.output,
+            ..Most::default()
+        };
+        self.worst_tokens(&most, ServiceTier::Standard)
             + self.pieces(&work.pieces)
-            + self.request.unwrap_or_default().each(more)
+            + self.requests(&work.pieces)
     }
 
     /// Whether anything is billed by the token.

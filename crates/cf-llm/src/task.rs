@@ -118,6 +118,8 @@ enum Reading {
     Events,
     /// Events that the sound is taken out of.
     Sound,
+    /// JSON that the sound is taken out of.
+    SoundInJson,
 }
 
 /// A call to a provider, without what every call has.
@@ -340,7 +342,7 @@ impl TaskRequest {
                 match &self.wanted {
                     Wanted::Embeddings(task) => task.calls(&body, place, &mut dropping)?,
                     Wanted::Images(task) => task.calls(&body, place, &mut dropping)?,
-                    Wanted::Speech(task) => task.calls(&body, place)?,
+                    Wanted::Speech(task) => task.calls(&body, place, &mut dropping)?,
                     Wanted::Moderation(task) => task.calls(&body, place)?,
                     Wanted::Rerank(task) => task.calls(&body, place, &mut dropping)?,
                     Wanted::CountTokens(task) => task.calls(&body, place, wishes)?,
@@ -405,6 +407,7 @@ impl TaskPlan {
         match self.reading {
             Reading::Bytes => true,
             Reading::Sound | Reading::Events => true,
+            Reading::SoundInJson => false,
             _ => task.stream() && events,
         }
     }
@@ -470,6 +473,7 @@ impl TaskPlan {
                 rerank.ranks(&Body::parse(body).ok()?, id, first)
             }
             (Wanted::CountTokens(_), _) => CountTokens::reply(first),
+            (Wanted::Speech(task), Reading::SoundInJson) => task.reply(first),
             (Wanted::Moderation(_), _) => {
                 #[derive(Deserialize)]
                 struct Results {

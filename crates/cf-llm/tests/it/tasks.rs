@@ -560,6 +560,11 @@ fn speech_moderations_and_ranks_are_asked_of_everybody() {
         "moderation": all_sent(&moderation, &[PAINTERS[0]]),
         "rerank": all_sent(&rerank, &rankers),
     }));
+    // Mistral's sound is in JSON.
+    let spoken = json!({"audio_data": "SUQz"});
+    let heard = told(&speech, &MISTRAL, &[("", spoken)]);
+    assert_eq!((&*heard.body, heard.pieces.characters), (&b"ID3"[..], 5));
+    assert_eq!(heard.content_type.as_deref(), Some("audio/mpeg"));
     let shows = ask(
         Task::Rerank,
         &json!({"model": "public", "query": "q", "documents": ["a", {"text": "b"}],

@@ -19,6 +19,7 @@ mod json;
 mod openai;
 mod outgoing;
 mod place;
+mod region;
 mod seal;
 mod stream;
 mod tokens;
@@ -37,11 +38,12 @@ pub use dialect::{Dialect, Opening, Route};
 pub use frame::aws::AwsError;
 pub use frame::sse::{SseDecoder, SseError, SseEvent};
 pub use openai::{
-    Frame, Reply, StreamTap, UpstreamFailure, parse_failure, parse_reply, stream_error_frame,
-    stream_failure_frame,
+    Cause, Frame, Reply, StreamTap, UpstreamFailure, parse_failure, parse_reply,
+    stream_error_frame, stream_failure_frame,
 };
 pub use outgoing::{Outgoing, OutputPlan, Wishes};
 pub use place::{Missing, Place, Settings};
+pub use region::WorksIn;
 pub use stream::{ChatStream, StreamError, StreamFrame};
 pub use wire::chat::ChatRequest;
 

@@ -12,5 +12,7 @@ pub(crate) mod usage;
 mod wait;
 
 pub(crate) use failure::said;
-pub use failure::{UpstreamFailure, parse_failure, stream_error_frame, stream_failure_frame};
+pub use failure::{
+    Cause, UpstreamFailure, parse_failure, stream_error_frame, stream_failure_frame,
+};
 pub use reply::{Frame, Reply, StreamTap, parse_reply};

@@ -63,6 +63,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0007_rollups.sql"),
         postgres: None,
     },
+    Migration {
+        version: 9,
+        name: "routing",
+        sql: include_str!("../../../migrations/0009_routing.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

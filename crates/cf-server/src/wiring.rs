@@ -7,7 +7,7 @@ mod notices;
 use std::sync::{Arc, OnceLock};
 
 use cf_base::{
-    Clock, Currency, Id, Margin, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId,
+    Clock, Currency, Id, Limits, Margin, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId,
 };
 use cf_collections::{
     Action, Collection, HookFuture, Hooks, Hub, Level, Principal, Record, RecordError, Result,
@@ -395,6 +395,7 @@ impl Wiring {
                 .and_then(|t| TenantId::parse(t).ok()),
             name: "default".into(),
             models: Vec::new(),
+            limits: Limits::default(),
             expires: None,
             key: given,
         };
@@ -490,6 +491,7 @@ impl Wiring {
                 tenant_id: TenantId::parse(tenant).ok(),
                 name: "default".into(),
                 models: Vec::new(),
+                limits: Limits::default(),
                 expires: None,
                 key: Some(Secret::new(key)),
             };

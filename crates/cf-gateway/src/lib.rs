@@ -10,6 +10,7 @@ mod call;
 mod entry;
 mod hang_up;
 mod health;
+mod key_test;
 mod limits;
 mod meter;
 mod models;
@@ -36,7 +37,9 @@ use tokio_util::task::TaskTracker;
 
 pub use body::GatewayBody;
 pub use entry::KeyNews;
+pub use key_test::KeyTest;
 pub use limits::Reached;
+pub use plan::FALLBACKS;
 pub use turn::ComeBack;
 
 use hang_up::{Attendance, Attended, Drains};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use cf_base::{
-    Caller, Clock, Id, Limits, ProviderKeyId, Result, Sealed, Sealer, Secret, TenantId, Timestamp,
+    Caller, Clock, Error, Id, Kind, Limits, ProviderKeyId, Result, Sealed, Sealer, Secret,
+    TenantId, Timestamp,
 };
 use cf_db::{Db, Row};
 use cf_ledger::{Ledger, OwnPrices, PriceVersion};
@@ -275,6 +276,52 @@ impl Catalogue {
         Ok(())
     }
 
+    /// A deployment of a key, active or not, as it stands in the database now, or
+    /// what is wrong with the key.
+    pub async fn deployment_to_test(
+        &self,
+        (db, sealer, ledger, clock): (&Db, &Sealer, &Ledger, &Clock),
+        id: ProviderKeyId,
+        model: Option<&str>,
+    ) -> Result<std::result::Result<Arc<Deployment>, &'static str>> {
+        let sql = format!("select {KEY_COLUMNS} from provider_keys where id = $1");
+        let row = db.query_opt(&sql, vec![id.0.into()]).await?;
+        let row =
+            row.ok_or_else(|| Error::new(Kind::NotFound, "There is no such provider key."))?;
+        let model = match model {
+            Some(model) => model.to_owned(),
+            None => first_model_of(db, id).await?.ok_or_else(|| {
+                Error::invalid_field(
+                    "model",
+                    "No model is deployed with this key yet: name one of the provider's to ask.",
+                )
+            })?,
+        };
+        // Held only to find out how the key fares.
+        let before = self.loading.lock().await;
+        let mut loading = Loading {
+            before: &before,
+            healths: Healths::default(),
+            now: clock.now(),
+        };
+        let Some(key) = provider_key(&row, sealer, &mut loading)? else {
+            return Ok(Err(
+                "The secret cannot be opened with the master key of this server. Enter it again.",
+            ));
+        };
+        let name = (key.id.0, &*key.saved, &*model);
+        let health = loading.healths.keep(&before, name, Health::default);
+        let wire = DeploymentWire {
+            provider_key: key.id.0,
+            model,
+            weight: 1,
+            order: 0,
+        };
+        let mut deployment = deployment(&Arc::new(key), wire, None, ledger);
+        deployment.health = health;
+        Ok(Ok(Arc::new(deployment)))
+    }
+
     /// The tenant's own model of this name, else the one for all.
     pub fn find(&self, tenant: TenantId, name: &str) -> Option<Arc<Model>> {
         self.models.load().get(name)?.of(tenant).cloned()
@@ -488,6 +535,22 @@ fn deployment(
     };
     deployment.works_in = deployment.place().works_in();
     deployment
+}
+
+/// The provider's name of a model that is deployed with a key.
+async fn first_model_of(db: &Db, key: ProviderKeyId) -> Result<Option<String>> {
+    let sql = "select deployments from models where deployments like $1 order by name limit 20";
+    let pattern = format!("%{key}%");
+    for row in db.query(sql, vec![pattern.into()]).await? {
+        let deployments: String = row.at(0)?;
+        let deployments: Vec<DeploymentWire> =
+            serde_json::from_str(&deployments).unwrap_or_default();
+        let found = deployments.into_iter().find(|d| d.provider_key == key.0);
+        if let Some(found) = found {
+            return Ok(Some(found.model));
+        }
+    }
+    Ok(None)
 }
 
 fn tenant(row: &Row) -> Result<Option<TenantId>> {

@@ -15,7 +15,7 @@ use crate::models::{Deployment, Model};
 const DEFAULT_OUTPUT: u64 = 8_192;
 
 /// Models in a model's place at most.
-const FALLBACKS: usize = 5;
+pub const FALLBACKS: usize = 5;
 /// A usual answer, where the client sets no limit.
 const USUAL_OUTPUT: u64 = 1_024;
 

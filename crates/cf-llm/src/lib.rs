@@ -114,10 +114,16 @@ const VERTEX: [SettingInfo; 1] = [setting(
     "project",
     "Project (empty: that of the service account)",
 )];
-const BEDROCK: [SettingInfo; 1] = [setting(
-    "api",
-    "API for Claude (empty: Converse; invoke: InvokeModel)",
-)];
+const BEDROCK: [SettingInfo; 2] = [
+    setting(
+        "api",
+        "API for Claude (empty: Converse; invoke: InvokeModel)",
+    ),
+    setting(
+        "works_in",
+        "Where application inference profiles work (such as eu; empty: unknown)",
+    ),
+];
 const ANTHROPIC: [SettingInfo; 2] = [
     setting("anthropic_version", "anthropic-version (empty: 2023-06-01)"),
     setting("anthropic_beta", "anthropic-beta, comma-separated"),
@@ -250,8 +256,8 @@ impl Provider {
             needs_base_url: matches!(self, Self::Azure | Self::OpenAiCompatible),
             needs_secret: !matches!(self, Self::OpenAiCompatible | Self::Demo),
             needs_region: matches!(self, Self::Vertex | Self::Bedrock),
-            // Where prices may depend on it.
-            takes_region: matches!(self, Self::OpenAi | Self::Azure),
+            // Prices may depend on it, and which tenants it may serve.
+            takes_region: self != Self::Demo,
             supported: true,
             settings: match self {
                 Self::Azure => &AZURE,

@@ -15,6 +15,7 @@ mod keys;
 mod messages;
 mod notifications;
 mod prices;
+mod provider_keys;
 mod realtime;
 mod records;
 mod setup;
@@ -131,6 +132,7 @@ fn core_api() -> Router<App> {
         )
         .merge(keys_api())
         .merge(messages_api())
+        .merge(provider_keys_api())
 }
 
 /// Health, set-up and what the web part needs to know.
@@ -150,6 +152,13 @@ fn messages_api() -> OpenApiRouter<App> {
         .routes(routes!(messages::try_mail))
         .routes(routes!(messages::resend))
         .routes(routes!(messages::test_webhook))
+}
+
+/// What administrators do with provider keys.
+fn provider_keys_api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(provider_keys::test))
+        .routes(routes!(provider_keys::usage))
 }
 
 /// Users' keys, for themselves and those who manage them.
@@ -197,6 +206,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         .merge(billing_api())
         .merge(keys_api())
         .merge(messages_api())
+        .merge(provider_keys_api())
         .merge(server_api())
         .routes(routes!(health::billing))
         .into_openapi()

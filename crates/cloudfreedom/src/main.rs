@@ -117,6 +117,38 @@ struct Options {
         value_name = "DAYS"
     )]
     usage_retention_days: Option<u32>,
+    /// Seconds until a provider's answer begins [default: 300]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_UPSTREAM_FIRST_BYTE_SECONDS",
+        value_name = "SECONDS"
+    )]
+    upstream_first_byte_seconds: Option<u32>,
+    /// Seconds of silence within a stream [default: 120]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_UPSTREAM_GAP_SECONDS",
+        value_name = "SECONDS"
+    )]
+    upstream_gap_seconds: Option<u32>,
+    /// Seconds that a call takes at most [default: 1800]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_UPSTREAM_TOTAL_SECONDS",
+        value_name = "SECONDS"
+    )]
+    upstream_total_seconds: Option<u32>,
+    /// Seconds of silence after which a client is sent a comment [default: 15]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_KEEP_ALIVE_SECONDS",
+        value_name = "SECONDS"
+    )]
+    keep_alive_seconds: Option<u32>,
     /// text or json [default: text]
     #[arg(long, global = true, env = "CLOUDFREEDOM_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -355,6 +387,10 @@ fn main() -> ExitCode {
         exchange_rates_url: options.exchange_rates_url,
         exchange_rates_max_age_days: options.exchange_rates_max_age_days,
         usage_retention_days: options.usage_retention_days,
+        upstream_first_byte_seconds: options.upstream_first_byte_seconds,
+        upstream_gap_seconds: options.upstream_gap_seconds,
+        upstream_total_seconds: options.upstream_total_seconds,
+        keep_alive_seconds: options.keep_alive_seconds,
         log_format: options.log_format,
         smtp_host: options.smtp_host,
         smtp_port: options.smtp_port,

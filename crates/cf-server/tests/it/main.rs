@@ -22,6 +22,7 @@ mod prices;
 mod realtime;
 mod records;
 mod router;
+mod routing;
 mod setup;
 mod sign_in;
 mod statements;

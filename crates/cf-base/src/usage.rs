@@ -51,6 +51,10 @@ pub struct Extra {
     /// Searches in the web that the provider made and bills by the piece.
     #[serde(skip_serializing_if = "is_zero")]
     pub web_searches: u64,
+    /// What other models cost that the provider asked on the call's behalf, in
+    /// 10⁻¹² US dollars at their own prices. Their tokens are in no counter here.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub other_models_pico_usd: u64,
     /// The service tier that served the call.
     #[serde(skip_serializing_if = "ServiceTier::is_standard")]
     pub tier: ServiceTier,

@@ -1,11 +1,9 @@
 //! A chat call from its body to the provider's answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use cf_base::{Caller, Error, PicoUsd, RequestId, Result};
-use cf_ledger::HoldRequest;
+use cf_base::{Caller, Error, RequestId, Result};
 use cf_llm::{ChatRequest, Dialect, UpstreamFailure};
 use http::{HeaderMap, Response};
 use tokio::time::Instant;
@@ -14,13 +12,11 @@ use crate::attempt::Attempt;
 use crate::body::GatewayBody;
 use crate::hang_up::Attendance;
 use crate::meter::Meter;
-use crate::plan::{Way, find_model, likely_tokens, most_that_fits, ways};
+use crate::plan::{Way, find_model, likely_tokens, ways};
 use crate::reply::{self, Call, describe, set};
+use crate::reserve::{Reservation, WorstCase, reserve};
 use crate::turn::{Taken, TakenBy, Turn};
 use crate::{Asked, Gateway, Inner};
-
-/// Output that makes an answer useful at all; below it a budget is used up.
-const LEAST_OUTPUT: u64 = 16;
 
 pub async fn chat(
     gateway: Gateway,
@@ -36,7 +32,7 @@ pub async fn chat(
     let ends_at = Instant::now() + model.terms.deadlines(inner.deadlines).total;
     let mut ways = ways(inner, &request, &model, &caller)?;
     let first = &ways[0];
-    let prompt = request.estimated_prompt_tokens().min(first.input);
+    let prompt = request.estimated_prompt_tokens().min(first.worst.input());
     let most = first.output.tokens;
     let likely = likely_tokens(prompt, request.max_output_tokens, most, request.n);
     let admission = inner.limiter.admit(&caller, first.limits, likely)?;
@@ -48,33 +44,22 @@ pub async fn chat(
     }
 
     // The dearest of all that may answer, the models in its place among them.
-    let worst = |tokens: u64| -> PicoUsd {
-        let costs = ways.iter().flat_map(|way| {
-            let output = way.output.tokens.min(tokens).saturating_mul(request.n);
-            let candidates = way.candidates.iter();
-            candidates.map(move |c| c.price.worst_case(way.input, output, request.tier))
-        });
-        costs.fold(PicoUsd(0), Ord::max)
-    };
+    let mut worst = WorstCase::of_all(ways.iter_mut().map(|way| &mut way.worst));
     let most = ways.iter().map(|way| way.output.tokens).fold(1, u64::max);
-    let hold = inner
-        .ledger
-        .reserve(HoldRequest {
-            request_id: request_id.clone(),
-            caller: Arc::clone(&caller),
-            model: model.name.clone(),
-            worst: worst(most),
-            least: worst(most.min(LEAST_OUTPUT)),
-            expires_in: model.terms.deadlines(inner.deadlines).total + Duration::from_secs(60),
-        })
-        .await?;
-    let fits = if worst(most) > hold.granted() {
-        most_that_fits(most, |tokens| worst(tokens) <= hold.granted())
-    } else {
-        most
+    let asked_for = Reservation {
+        request: &request,
+        body: &body,
+        model: &model,
+        caller: &caller,
+        request_id: &request_id,
+        limit: most,
     };
-    for way in &mut ways {
-        way.lower_to(fits);
+    let hold = reserve(inner, &asked_for, &mut worst).await?;
+    if worst.cost(most) > hold.granted() {
+        let fits = worst.most_output(most, hold.granted());
+        for way in &mut ways {
+            way.lower_to(fits);
+        }
     }
     let remaining = hold.remaining();
     let mut meter = Meter::new(

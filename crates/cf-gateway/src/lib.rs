@@ -16,6 +16,7 @@ mod meter;
 mod models;
 mod plan;
 mod reply;
+mod reserve;
 mod terms;
 mod tokens;
 mod tried;
@@ -31,7 +32,7 @@ use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
 pub use cf_llm::{Dialect, Wishes};
 use http::Response;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -121,6 +122,8 @@ struct Inner {
     drains: Drains,
     /// What becomes known of provider keys.
     key_news: broadcast::Sender<KeyNews>,
+    /// Turns at counting prompts.
+    counting: Arc<Semaphore>,
 }
 
 impl Gateway {
@@ -140,6 +143,7 @@ impl Gateway {
             catalogue,
             drains: Drains::new(parts.tasks, parts.stopping),
             key_news: broadcast::Sender::new(entry::NEWS),
+            counting: Arc::new(Semaphore::new(reserve::COUNTERS)),
         })))
     }
 

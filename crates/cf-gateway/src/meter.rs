@@ -177,7 +177,10 @@ impl Meter {
     /// What a stream used so far, and whether that is an estimate.
     fn stream_usage(&self) -> (Usage, bool) {
         match &self.stream {
-            Some(stream) => stream.usage(),
+            Some(stream) => {
+                let (usage, estimated) = stream.usage();
+                (self.with_others(usage, &stream.other_models()), estimated)
+            }
             None => {
                 let usage = Usage {
                     input: self.estimated_input,
@@ -186,6 +189,23 @@ impl Meter {
                 (usage, true)
             }
         }
+    }
+
+    /// Adds what other models used on the call's behalf: by their own prices where
+    /// the price book knows them, else as if the called one had done it.
+    pub fn with_others(&self, mut usage: Usage, others: &[(String, Usage)]) -> Usage {
+        for (model, used) in others {
+            let known = (self.deployment.as_ref())
+                .zip(self.hold.as_ref())
+                .and_then(|(deployment, hold)| deployment.price_of(hold.ledger(), model));
+            let cost = match known {
+                Some(price) => price.provider_cost(used),
+                None => self.price.provider_cost(used),
+            };
+            let sum = &mut usage.extra.other_models_pico_usd;
+            *sum = sum.saturating_add(u64::try_from(cost.0).unwrap_or(u64::MAX));
+        }
+        usage
     }
 
     fn end(&mut self, usage: Usage, estimated: bool, status: CallStatus) -> Option<Settled> {

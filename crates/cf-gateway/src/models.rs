@@ -128,6 +128,17 @@ impl Deployment {
     }
 }
 
+impl Deployment {
+    /// What another model costs there now, which its provider asked on its own
+    /// account; at Anthropic's own price where the provider's is not known.
+    pub fn price_of(&self, ledger: &Ledger, model: &str) -> Option<Arc<PriceVersion>> {
+        let provider = self.key.provider.as_str();
+        ledger
+            .book_price(provider, model, &self.key.price_region)
+            .or_else(|| ledger.book_price(Provider::Anthropic.as_str(), model, ""))
+    }
+}
+
 impl Model {
     /// The deployments that serve a caller: a tenant's own key serves no other, and
     /// a tenant that is limited to regions is served in these alone.

@@ -9,6 +9,7 @@ use cf_llm::{ChatRequest, OutputPlan};
 use crate::Inner;
 use crate::limits::ModelLimits;
 use crate::models::{Deployment, Model};
+use crate::reserve::WorstCase;
 
 /// Output assumed where neither client, model record nor price book set a
 /// limit; it is then sent with the call.
@@ -30,8 +31,8 @@ pub struct Candidate {
 pub struct Way {
     pub public_model: String,
     pub candidates: Vec<Candidate>,
-    /// Tokens that can go in at most.
-    pub input: u64,
+    /// What it may cost there at most.
+    pub worst: WorstCase,
     pub output: OutputPlan,
     /// Whether the answer may be shorter than the client allows.
     pub lowered: bool,
@@ -46,12 +47,13 @@ impl Way {
         caller: &Caller,
     ) -> Result<Self> {
         let candidates = candidates(inner, model, caller, request.tier)?;
-        let input = input_bound(request, model, &candidates)?;
-        let output = output_plan(request, model, &candidates, input);
+        let mut worst = WorstCase::of(request, model, &candidates)?;
+        let output = output_plan(request, model, &candidates, worst.input());
+        worst.never_above(output.tokens);
         Ok(Self {
             public_model: model.name.clone(),
             candidates,
-            input,
+            worst,
             output,
             lowered: output.tell && request.max_output_tokens.is_some(),
             limits: model.limits(),
@@ -200,31 +202,6 @@ fn common(candidates: &[Candidate], limit: fn(&Deployment) -> Option<u64>) -> Op
         .try_fold(0, |most, limit| Some(limit?.max(most)))
 }
 
-/// Tokens that can go in at most.
-pub fn input_bound(
-    request: &ChatRequest<'_>,
-    model: &Model,
-    candidates: &[Candidate],
-) -> Result<u64> {
-    let context = model
-        .context_window
-        .or_else(|| common(candidates, |d| d.max_input_tokens));
-    match (request.prompt_token_bound(), context) {
-        (Some(bound), Some(context)) => Ok(bound.min(context)),
-        (Some(bound), None) => Ok(bound),
-        (None, Some(context)) => Ok(context),
-        (None, None) => Err(Error::new(
-            Kind::Unprocessable,
-            format!(
-                "This request refers to files, videos or a search, and the model \"{}\" has no \
-                 context_window, so what it may cost is not known. An administrator must set it on the \
-                 model record.",
-                model.name
-            ),
-        )),
-    }
-}
-
 pub fn output_plan(
     request: &ChatRequest<'_>,
     model: &Model,
@@ -264,20 +241,6 @@ pub fn output_plan(
 pub fn likely_tokens(prompt: u64, asked: Option<u64>, most: u64, answers: u64) -> u64 {
     let output = asked.unwrap_or(USUAL_OUTPUT).min(most);
     prompt.saturating_add(output.saturating_mul(answers))
-}
-
-/// The largest number up to `most` for which `fits`; at least 1.
-pub fn most_that_fits(most: u64, fits: impl Fn(u64) -> bool) -> u64 {
-    let (mut low, mut high) = (1, most);
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        if fits(middle) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    low
 }
 
 fn not_found(model: &str) -> Error {

@@ -132,9 +132,11 @@ async fn plain(
         return Err(Error::internal("a reply without a deployment"));
     };
     let key = &deployment.key;
+    let others = route.other_models(&body);
     let (reply, body) = route.reply(body, &opening(&call, route, &meter));
     let error = match reply {
         Reply::Completion(usage, estimated) => {
+            let usage = meter.with_others(usage, &others);
             let Some(settled) = meter.finish(usage, estimated) else {
                 return Err(Error::internal("a call ended twice"));
             };

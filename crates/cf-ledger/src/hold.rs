@@ -220,6 +220,11 @@ impl Hold {
         self.remaining
     }
 
+    /// The ledger it is in.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// The call's id.
     pub fn request_id(&self) -> &RequestId {
         &self.row.hold_id

@@ -47,11 +47,14 @@ pub use increases::{Increase, end_increase, increase, increases};
 pub use notices::{Budget, OWNERS, budgets_of, give_notice, spent_budgets, unsettled};
 pub use period::{MAX_PERIOD_DAYS, Period, is_time_zone};
 pub use prices::{
-    Changed, Charge, Edition, FieldChange, Found, Import, ModelName, OwnPrices, PriceList,
-    PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
+    CacheWrites, Changed, Charge, Edition, FieldChange, Found, Import, ModelName, Most, OwnPrices,
+    PriceList, PriceVersion, Prices, Tier, editions, is_outdated as prices_outdated, propose,
     search as search_prices, take,
 };
-pub use pruning::{LEAST_RETENTION_DAYS, PruneOwner, prune_old_usage, prune_usage};
+pub use pruning::{
+    LEAST_PERIOD_DAYS, LEAST_RETENTION_DAYS, PruneOwner, prune_old_periods, prune_old_usage,
+    prune_usage,
+};
 pub use rates::{Rate, RateState, Rates, rates_in_use};
 pub use resets::{ClosedPeriod, MAX_PERIODS, closed_periods, reset_budget, reset_due_budgets};
 pub use statements::{FeeLine, STATEMENT_LINES, Statement, UsageLine, statement_counts};

@@ -97,6 +97,46 @@ pub struct Tier {
     pub prices: Prices,
 }
 
+/// What a call can use at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Most {
+    /// Input tokens of which nobody knows what they will be counted as.
+    pub any: u64,
+    /// Input tokens of text.
+    pub text: u64,
+    /// Input tokens of pictures, or of text.
+    pub pictures: u64,
+    /// Input tokens of sound, or of text.
+    pub sound: u64,
+    /// Whether text may be written to the provider's cache.
+    pub cache_writes: CacheWrites,
+    /// Output tokens of all answers.
+    pub output: u64,
+    /// Searches in the web, which are billed by the piece.
+    pub web_searches: u64,
+}
+
+impl Most {
+    /// All that goes in.
+    pub fn input(&self) -> u64 {
+        [self.text, self.pictures, self.sound]
+            .into_iter()
+            .fold(self.any, u64::saturating_add)
+    }
+}
+
+/// For how long a provider may be asked to keep text, at a price.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum CacheWrites {
+    /// Not at all.
+    None,
+    /// For minutes.
+    Short,
+    /// For an hour.
+    #[default]
+    Hour,
+}
+
 impl Prices {
     /// What `usage` costs, exactly.
     pub fn cost(&self, usage: &Usage) -> PicoUsd {
@@ -129,13 +169,10 @@ impl Prices {
         cost += tokens(image_output, extra.image_output);
         // What is billed by the piece is the same in every tier and place.
         cost += self.image.unwrap_or_default().each(extra.images);
-        let searches = if self.web_search_once {
-            extra.web_searches.min(1)
-        } else {
-            extra.web_searches
-        };
+        let searches = self.web_searches(extra.web_searches);
         cost += self.web_search.unwrap_or_default().each(searches);
         cost += self.request.unwrap_or_default().each(1);
+        cost += PicoUsd(i128::from(extra.other_models_pico_usd));
         cost
     }
 
@@ -144,12 +181,22 @@ impl Prices {
     /// classes the tokens turn out to be, if it asked for `tier`: the provider may
     /// serve that or the usual one.
     pub fn worst_case(&self, input_tokens: u64, output_tokens: u64, tier: ServiceTier) -> PicoUsd {
+        let most = Most {
+            any: input_tokens,
+            output: output_tokens,
+            ..Most::default()
+        };
+        self.worst_case_at_most(&most, tier)
+    }
+
+    /// The same where it is known what the input is made of.
+    pub fn worst_case_at_most(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
         let served = self
             .service_tiers
             .get(&tier)
             .filter(|_| !tier.is_standard());
-        let mut worst_input = PriceMicros(0);
-        let mut worst_output = PriceMicros(0);
+        let input_tokens = most.input();
+        let mut worst = [PriceMicros(0); 5];
         for prices in std::iter::once(self).chain(served) {
             let reached = prices
                 .tiers
@@ -157,15 +204,28 @@ impl Prices {
                 .filter(|tier| input_tokens > tier.above_input_tokens)
                 .map(|tier| &tier.prices);
             for prices in std::iter::once(prices).chain(reached) {
-                worst_input = worst_input.max(prices.dearest_input());
-                worst_output = worst_output.max(prices.dearest_output());
+                let text = prices.dearest_text(most.cache_writes);
+                let dearest = [
+                    prices.dearest_input(),
+                    text,
+                    prices.image_input.unwrap_or_default().max(text),
+                    prices.dearest_sound().max(text),
+                    prices.dearest_output(),
+                ];
+                for (worst, price) in worst.iter_mut().zip(dearest) {
+                    *worst = price.max(*worst);
+                }
             }
         }
         // An account may be kept within the US without a word in the request.
         let scale = self.scale(true, false).max(WHOLE);
-        worst_input.scaled(scale).times(input_tokens)
-            + worst_output.scaled(scale).times(output_tokens)
-            + self.request.unwrap_or_default().each(1)
+        let tokens = [most.any, most.text, most.pictures, most.sound, most.output];
+        let mut cost = self.request.unwrap_or_default().each(1);
+        for (price, tokens) in worst.into_iter().zip(tokens) {
+            cost += price.scaled(scale).times(tokens);
+        }
+        let searches = self.web_searches(most.web_searches);
+        cost + self.web_search.unwrap_or_default().each(searches)
     }
 
     /// Whether a call that asks for `tier` can be billed: a tier that may be
@@ -185,6 +245,32 @@ impl Prices {
             self.image_input,
         ];
         classes.into_iter().flatten().fold(self.input, Ord::max)
+    }
+
+    /// The dearest class that text which goes in may turn out to be.
+    fn dearest_text(&self, writes: CacheWrites) -> PriceMicros {
+        let mut dearest = self.input.max(self.cache_read.unwrap_or_default());
+        if writes >= CacheWrites::Short {
+            dearest = dearest.max(self.cache_write.unwrap_or_default());
+        }
+        if writes >= CacheWrites::Hour {
+            dearest = dearest.max(self.cache_write_1h.unwrap_or_default());
+        }
+        dearest
+    }
+
+    fn dearest_sound(&self) -> PriceMicros {
+        let classes = [self.audio_input, self.cache_read_audio];
+        classes.into_iter().flatten().fold(self.input, Ord::max)
+    }
+
+    /// How many of a call's searches are billed.
+    fn web_searches(&self, made: u64) -> u64 {
+        if self.web_search_once {
+            made.min(1)
+        } else {
+            made
+        }
     }
 
     /// The dearest class of output.

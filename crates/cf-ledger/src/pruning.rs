@@ -1,11 +1,13 @@
-//! Old rows of `usage_logs` go, a few at a time; entries, rollups and
-//! statements stay. A mark says from when on all rows of an owner are there.
+//! Old rows of `usage_logs` and closed periods of budgets go, a few at a time;
+//! entries, rollups and statements stay. A mark says from when on all usage rows
+//! of an owner are there; of periods no sum is made.
 
 use std::time::Duration;
 
 use cf_base::{Id, Timestamp};
-use cf_db::{Db, Tx};
+use cf_db::{Db, Tx, Value};
 
+use crate::account::date;
 use crate::zone::hour_text;
 
 /// Rows deleted in one transaction: a few milliseconds of the one writer.
@@ -92,3 +94,52 @@ pub async fn prune_old_usage(db: &Db, days: i64, now: Timestamp) -> cf_base::Res
 /// Rows are kept so long at least: a report over the Billing API that comes again
 /// is known by its row, and a call that was closed by rule is corrected in it.
 pub const LEAST_RETENTION_DAYS: i64 = 7;
+
+/// Closed periods of budgets are kept so long at least, so that one of a month can
+/// be looked at until the next has closed.
+pub const LEAST_PERIOD_DAYS: i64 = 62;
+
+/// Deletes closed periods that ended more than so many days ago. 0 days: all are
+/// kept. Returns how many.
+pub async fn prune_old_periods(db: &Db, days: i64, now: Timestamp) -> cf_base::Result<u64> {
+    /// Found at a time; nothing is locked meanwhile.
+    const FOUND: i64 = 16_384;
+    if days <= 0 {
+        return Ok(0);
+    }
+    let days = days.max(LEAST_PERIOD_DAYS);
+    let until = now
+        .as_millis()
+        .saturating_sub(days.saturating_mul(86_400_000));
+    let until = date(Timestamp::from_millis(until.max(0)));
+    let mut deleted = 0;
+    loop {
+        let old = db
+            .query(
+                "select owner_id, id from budget_periods where ends < $1 limit $2",
+                vec![until.as_str().into(), FOUND.into()],
+            )
+            .await?;
+        let found = old.len();
+        let mut keys = Vec::with_capacity(found);
+        for row in old {
+            let key: [Value; 2] = [row.at::<Id>(0)?.into(), row.at::<Id>(1)?.into()];
+            keys.push(key.to_vec());
+        }
+        for rows in keys.chunks(usize::try_from(ROWS).unwrap_or(1)) {
+            let mut tx = db.begin().await?;
+            let gone = tx
+                .execute_many(
+                    "delete from budget_periods where owner_id = $1 and id = $2",
+                    rows.to_vec(),
+                )
+                .await?;
+            tx.commit().await?;
+            deleted += gone.iter().sum::<u64>();
+            tokio::time::sleep(PAUSE).await;
+        }
+        if i64::try_from(found).unwrap_or(FOUND) < FOUND {
+            return Ok(deleted);
+        }
+    }
+}

@@ -30,6 +30,7 @@ use cf_base::{Timestamp, Usage};
 use http::HeaderMap;
 
 use crate::answer::{Answer, Piece};
+use crate::counters::AnthropicCounter;
 use crate::stream::{ChatStream, Decoder, NoAnswer, Reader};
 use crate::{Provider, Reply, UpstreamFailure, anthropic, openai, parse_failure};
 
@@ -135,6 +136,17 @@ impl Route {
                 (Reply::Completion(usage, estimated), body)
             }
         }
+    }
+
+    /// What other models used on behalf of a whole reply, which is in no counter of
+    /// its usage: Anthropic's advisers and fallbacks.
+    pub fn other_models(&self, body: &[u8]) -> Vec<(String, Usage)> {
+        let is_told = self.upstream == Dialect::Anthropic
+            && memchr::memmem::find(body, b"\"iterations\"").is_some();
+        if !is_told {
+            return Vec::new();
+        }
+        AnthropicCounter::body(body).map_or_else(Vec::new, |counted| counted.others)
     }
 
     fn write(&self, pieces: Vec<Piece>, usage: &Usage, opening: &Opening) -> Bytes {

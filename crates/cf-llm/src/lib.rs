@@ -7,6 +7,7 @@
 mod answer;
 mod anthropic;
 mod bedrock;
+mod bound;
 mod conversation;
 mod count;
 mod counters;
@@ -29,6 +30,7 @@ use serde::Serialize;
 
 pub use anthropic::failure::{error_body, error_type};
 pub use bedrock::sigv4::AwsKey;
+pub use bound::InputBound;
 pub use counters::{
     AnthropicCounter, BedrockCounter, Counted, GeminiCounter, ResponsesCounter, embedding_usage,
 };

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use cf_base::Usage;
 
 use crate::answer::Piece;
+use crate::counters::Counted;
 use crate::dialect::{Dialect, Opening, Route};
 use crate::frame::aws::{AwsDecoder, AwsError, AwsEvent};
 use crate::frame::sse::{SseDecoder, SseError};
@@ -94,22 +95,21 @@ impl Reader {
 
     /// What was used, and whether that was counted to the end.
     pub fn usage(&self) -> Option<(Usage, bool)> {
-        let counted = match self {
+        let counted = self.counted()?;
+        Some((counted.usage, counted.complete))
+    }
+
+    /// What other models used on the call's behalf.
+    fn other_models(&self) -> Vec<(String, Usage)> {
+        self.counted().map_or_else(Vec::new, |c| c.others)
+    }
+
+    fn counted(&self) -> Option<Counted> {
+        match self {
             Self::Anthropic(reader) => reader.counted(),
             Self::Gemini(reader) => reader.counted(),
             Self::Converse(reader) => reader.counted(),
-        }?;
-        // What other models used is charged as the one that was called: no
-        // request that is let through asks for them.
-        let mut usage = counted.usage;
-        for (_, other) in counted.others {
-            usage.input += other.input;
-            usage.cache_read += other.cache_read;
-            usage.cache_write += other.cache_write;
-            usage.cache_write_1h += other.cache_write_1h;
-            usage.output += other.output;
         }
-        Some((usage, counted.complete))
     }
 
     fn event(&mut self, name: &str, data: &[u8], out: &mut Vec<Piece>) -> Flow {
@@ -284,6 +284,15 @@ impl ChatStream {
                 (usage, true)
             }
             None => (guess, true),
+        }
+    }
+
+    /// What other models used on the call's behalf, which is in no counter of
+    /// [`ChatStream::usage`].
+    pub fn other_models(&self) -> Vec<(String, Usage)> {
+        match &self.mode {
+            Mode::OpenAi(_) | Mode::FromOpenAi { .. } => Vec::new(),
+            Mode::Anthropic(reader) | Mode::Translated { reader, .. } => reader.other_models(),
         }
     }
 

@@ -8,6 +8,9 @@ pub(crate) const IMAGE_ESTIMATE: u64 = 800;
 /// Most tokens of the words that a provider puts before tools of its own accord
 /// (Anthropic's largest is about 800).
 pub(crate) const TOOLS_BOUND: u64 = 1_000;
+/// Most tokens of the words for one tool that Anthropic has defined and the client
+/// runs (its largest is about 1,200).
+pub(crate) const KNOWN_TOOL_BOUND: u64 = 2_000;
 /// About how many tokens a text of `bytes` is: four bytes a token in English,
 /// fewer elsewhere; three errs on the dear side.
 pub(crate) fn estimated_tokens(bytes: u64) -> u64 {

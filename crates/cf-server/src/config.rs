@@ -56,6 +56,8 @@ pub struct Settings {
     pub upstream_total_seconds: Option<u32>,
     /// Seconds of silence after which a client is sent a comment.
     pub keep_alive_seconds: Option<u32>,
+    /// Days that closed periods of budgets are kept; 0 for ever.
+    pub budget_retention_days: Option<u32>,
     /// `json` or `text`.
     pub log_format: Option<LogFormat>,
     /// The mail server; none: mails wait in the outbox.
@@ -157,6 +159,8 @@ pub struct Config {
     pub usage_retention_days: i64,
     /// Time limits of calls.
     pub deadlines: Deadlines,
+    /// Days that closed periods of budgets are kept; 0 for ever.
+    pub budget_retention_days: i64,
     /// How log lines look.
     pub log_format: LogFormat,
     /// The way to the mail server, where one is set.
@@ -212,6 +216,7 @@ impl Settings {
             upstream_gap_seconds: self.upstream_gap_seconds.or(other.upstream_gap_seconds),
             upstream_total_seconds: self.upstream_total_seconds.or(other.upstream_total_seconds),
             keep_alive_seconds: self.keep_alive_seconds.or(other.keep_alive_seconds),
+            budget_retention_days: self.budget_retention_days.or(other.budget_retention_days),
             log_format: self.log_format.or(other.log_format),
             smtp_host: self.smtp_host.or(other.smtp_host),
             smtp_port: self.smtp_port.or(other.smtp_port),
@@ -301,7 +306,16 @@ impl Settings {
             trusted_proxies: proxies(self.trusted_proxies.as_deref())?,
             exchange_rates_url,
             exchange_rates_max_age_days: self.exchange_rates_max_age_days.unwrap_or(7).into(),
-            usage_retention_days: retention(self.usage_retention_days)?,
+            usage_retention_days: retention(
+                "usage_retention_days",
+                self.usage_retention_days,
+                cf_ledger::LEAST_RETENTION_DAYS,
+            )?,
+            budget_retention_days: retention(
+                "budget_retention_days",
+                self.budget_retention_days,
+                cf_ledger::LEAST_PERIOD_DAYS,
+            )?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             mailer,
             shutdown_grace: Duration::from_secs(30),
@@ -322,12 +336,11 @@ fn seconds(name: &str, set: Option<u32>, usual: Duration) -> Result<Duration, St
     }
 }
 
-fn retention(days: Option<u32>) -> Result<i64, String> {
+fn retention(name: &str, days: Option<u32>, least: i64) -> Result<i64, String> {
     match i64::from(days.unwrap_or(0)) {
-        days if days > 0 && days < cf_ledger::LEAST_RETENTION_DAYS => Err(format!(
-            "usage_retention_days is 0, for ever, or at least {}",
-            cf_ledger::LEAST_RETENTION_DAYS
-        )),
+        days if days > 0 && days < least => {
+            Err(format!("{name} is 0, for ever, or at least {least}"))
+        }
         days => Ok(days),
     }
 }
@@ -418,6 +431,8 @@ mod tests {
             settings.resolve().err().expect("refused")
         };
         assert!(with(|s| s.listen = Some("8080".into())).contains("127.0.0.1:8080"));
+        assert!(with(|s| s.usage_retention_days = Some(6)).contains("at least 7"));
+        assert!(with(|s| s.budget_retention_days = Some(30)).contains("at least 62"));
         assert!(with(|s| s.roles = Some("core,kitchen".into())).contains("kitchen"));
         assert!(with(|s| s.database_url = Some("mysql://x".into())).contains("postgres://"));
         assert!(with(|s| s.billing_api_key = Some("short".into())).contains("16"));

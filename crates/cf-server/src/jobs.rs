@@ -117,6 +117,11 @@ pub fn start(app: &App) {
         if deleted > 0 {
             tracing::info!(deleted, "old usage rows were deleted; their sums are kept");
         }
+        let days = app.config.budget_retention_days;
+        let deleted = cf_ledger::prune_old_periods(&app.db, days, app.clock.now()).await?;
+        if deleted > 0 {
+            tracing::info!(deleted, "old periods of budgets were deleted");
+        }
         Ok(())
     });
     app.tasks.spawn(publish_booked(app.clone()));

@@ -216,7 +216,7 @@ impl Hooks for Wiring {
     fn before_delete<'a>(&'a self, scope: Scope<'a>, old: &'a Record) -> HookFuture<'a> {
         Box::pin(async move {
             if scope.collection.name == "provider_keys" {
-                keep_used_key(scope.tx, old.id()).await?;
+                keep_used_key(scope.tx, old).await?;
             }
             if scope.collection.name == "_superusers" {
                 let others = scope
@@ -571,9 +571,10 @@ impl Wiring {
 }
 
 /// A model that runs on a key would fail at each call without it.
-async fn keep_used_key(tx: &mut Tx, key: &str) -> Result<()> {
+async fn keep_used_key(tx: &mut Tx, old: &Record) -> Result<()> {
     /// Models named in the sentence; the first are as good as all to start with.
     const NAMED: usize = 5;
+    let key = old.id();
     let rows = tx
         .query(
             "select name, deployments from models where deployments like $1 order by name",
@@ -598,7 +599,8 @@ async fn keep_used_key(tx: &mut Tx, key: &str) -> Result<()> {
         names.push_str(&format!(" and {more} more"));
     }
     let sentence = format!(
-        "This provider key is used by {names}. Take it out of the deployments there first."
+        "The provider key \"{}\" is used by {names}. Take it out of the deployments there first.",
+        old.text("name")
     );
     let mut refusal = RecordError::field("id", "validation_in_use", sentence.clone());
     refusal.message = sentence.into();

@@ -149,6 +149,14 @@ struct Options {
         value_name = "SECONDS"
     )]
     keep_alive_seconds: Option<u32>,
+    /// Days that closed periods of budgets are kept, at least 62 [default: for ever]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_BUDGET_RETENTION_DAYS",
+        value_name = "DAYS"
+    )]
+    budget_retention_days: Option<u32>,
     /// text or json [default: text]
     #[arg(long, global = true, env = "CLOUDFREEDOM_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -391,6 +399,7 @@ fn main() -> ExitCode {
         upstream_gap_seconds: options.upstream_gap_seconds,
         upstream_total_seconds: options.upstream_total_seconds,
         keep_alive_seconds: options.keep_alive_seconds,
+        budget_retention_days: options.budget_retention_days,
         log_format: options.log_format,
         smtp_host: options.smtp_host,
         smtp_port: options.smtp_port,

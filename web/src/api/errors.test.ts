@@ -51,10 +51,10 @@ describe('errorMessage', () => {
     ],
     [
       refused(400, {
-        message: 'This provider key is used by a, b.c. Take it out of the deployments there first.',
+        message: 'The provider key "K" is used by a, b.c. Take it out of the deployments there first.',
         data: { id: { code: 'validation_in_use', message: 'x' } },
       }),
-      'This provider key is used by a, b.c. Take it out of the deployments there first.',
+      'The provider key "K" is used by a, b.c. Take it out of the deployments there first.',
     ],
     [
       refused(403, { message: 'You cannot delete your own account. Ask an administrator to delete it.' }),

@@ -131,8 +131,8 @@ export function errorMessage(error: unknown, t: TFunction): string {
   if (error instanceof ClientResponseError) {
     if (error.status === 0) return t('error.network');
     const message = error.response?.message as string | undefined;
-    const models = message?.match(/^This provider key is used by (.+)\. Take it/)?.[1];
-    if (models) return t('error.key_in_use', { models });
+    const used = message?.match(/^The provider key "(.*)" is used by (.+)\. Take it/);
+    if (used) return t('error.key_in_use', { key: used[1], models: used[2] });
     const recognised =
       [400, 403, 500, 503].includes(error.status) && message ? codeFromSentence(message) : undefined;
     if (recognised) return t(`error.${recognised}`);

@@ -205,7 +205,7 @@ export const de: typeof en = {
     in_use: 'Dieser Eintrag wird noch von anderen verwendet, etwa von Benutzern. Bitte zuerst diese ändern.',
     invalid_api_key: 'Ihre Sitzung ist abgelaufen. Bitte melden Sie sich neu an.',
     key_in_use:
-      'Dieser Anbieterschlüssel wird von {{models}} verwendet. Nehmen Sie ihn dort zuerst aus den Bereitstellungen.',
+      'Der Anbieterschlüssel „{{key}}“ wird von {{models}} verwendet. Nehmen Sie ihn dort zuerst aus den Bereitstellungen.',
     unavailable:
       'Der Dienst ist gerade nicht verfügbar; es wurde nichts geändert. Bitte versuchen Sie es später erneut.',
     internal_error: 'Auf dem Server ist etwas schiefgegangen. Das Protokoll des Servers sagt, was.',

@@ -14,3 +14,4 @@ mod models;
 mod providers;
 mod replies;
 mod streams;
+mod worst_case;

@@ -14,7 +14,7 @@ use cf_gateway::Wishes;
 use cf_testkit::{MockUpstream, Reply, Step};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, SECRET, cost, header, plain, streamed, text};
+use crate::fixture::{Fixture, SECRET, cost, header, nanos, plain, streamed, text};
 
 fn sse(events: &[Value]) -> Reply {
     let steps = events.iter().map(|event| {
@@ -611,4 +611,53 @@ async fn a_damaged_frame_of_aws_cuts_the_answer_off() {
     let stream = text(f.send(&streamed()).await.unwrap().into_body()).await;
     assert!(stream.contains("damaged"), "{stream}");
     assert_eq!(f.the_call().await.status, "error");
+}
+
+/// What another model did on the call's behalf has that model's price, told plain
+/// or streamed, and the books can work it out again.
+#[tokio::test]
+async fn what_another_model_was_asked_is_charged_at_its_own_price() {
+    for (other, cost) in [
+        // 100 and 10 tokens at 1 and 2, 200 and 20 at Opus's 5 and 25.
+        ("claude-opus-4-8", "0.00162"),
+        // Nobody knows it: as the one that was called.
+        ("claude-secret-9", "0.00036"),
+    ] {
+        let usage = json!({"input_tokens": 100, "output_tokens": 10, "iterations": [
+            {"type": "message", "input_tokens": 100, "output_tokens": 10},
+            {"type": "advisor_message", "model": other, "input_tokens": 200, "output_tokens": 20},
+        ]});
+        let whole = json!({"id": "m", "type": "message", "role": "assistant",
+            "model": "claude-sonnet-5", "content": [{"type": "text", "text": "Hello"}],
+            "stop_reason": "end_turn", "usage": usage});
+        let stream = sse(&[
+            json!({"type": "message_start", "message": {"id": "m", "type": "message",
+                "role": "assistant", "model": "claude-sonnet-5", "content": [],
+                "usage": {"input_tokens": 100, "output_tokens": 1}}}),
+            json!({"type": "content_block_start", "index": 0,
+                "content_block": {"type": "text", "text": ""}}),
+            json!({"type": "content_block_delta", "index": 0,
+                "delta": {"type": "text_delta", "text": "Hello"}}),
+            json!({"type": "content_block_stop", "index": 0}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+                "usage": usage}),
+            json!({"type": "message_stop"}),
+        ]);
+        for (is_stream, reply) in [(false, Reply::json(200, whole.to_string())), (true, stream)] {
+            for f in Fixture::each("1").await {
+                let upstream = MockUpstream::start(reply.clone()).await;
+                let key = f.key("anthropic", &root(&upstream), "").await;
+                let at = json!([{"provider_key": key, "model": "claude-sonnet-5"}]);
+                f.model("m", at, json!({})).await;
+                let body = json!({"model": "m", "max_tokens": 100, "stream": is_stream,
+                    "messages": [{"role": "user", "content": "Hi"}]});
+                let response = f.send_messages(&body, Wishes::default()).await.unwrap();
+                assert!(text(response.into_body()).await.contains("Hello"));
+                let call = f.the_call().await;
+                assert_eq!((call.prompt_tokens, call.completion_tokens), (100, 10));
+                assert_eq!(call.cost, nanos(cost), "{} {other} {is_stream}", f.name);
+                assert!(!call.estimated);
+            }
+        }
+    }
 }

@@ -269,4 +269,37 @@ proptest! {
             prop_assert!(model.charge(&usage, rate) <= worst.convert(rate), "{}", model.model);
         }
     }
+
+    #[test]
+    fn nor_more_than_the_worst_case_at_most_what_it_is_made_of(
+        text in 0u64..400_000, cached in 0u64..1000, sound in 0u64..1000, picture in 0u64..1000,
+        writes in 0usize..3, output in 0u64..200_000, searches in 0u64..20,
+    ) {
+        let writes = [CacheWrites::None, CacheWrites::Short, CacheWrites::Hour][writes];
+        let usage = Usage {
+            input: text,
+            cache_read: cached,
+            cache_write: if writes >= CacheWrites::Short { cached } else { 0 },
+            cache_write_1h: if writes >= CacheWrites::Hour { cached } else { 0 },
+            audio_input: sound,
+            output,
+            extra: Extra { image_input: picture, web_searches: searches, ..Extra::default() },
+            ..Usage::default()
+        };
+        let most = Most {
+            text: text + cached + usage.cache_write + usage.cache_write_1h,
+            pictures: picture,
+            sound,
+            cache_writes: writes,
+            output,
+            web_searches: searches,
+            ..Most::default()
+        };
+        static ALL: std::sync::LazyLock<Vec<std::sync::Arc<PriceVersion>>> =
+            std::sync::LazyLock::new(|| PriceBook::built_in().all());
+        for model in ALL.iter().step_by(29) {
+            let worst = model.worst_case_at_most(&most, ServiceTier::Standard);
+            prop_assert!(model.bound(&usage) <= worst, "{}", model.model);
+        }
+    }
 }

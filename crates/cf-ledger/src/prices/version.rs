@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cf_base::{ExchangeRate, Id, Margin, Nanos, PicoUsd, ServiceTier, Usage};
 use serde::{Deserialize, Serialize};
 
-use super::{OwnPrices, Prices};
+use super::{Most, OwnPrices, Prices};
 
 /// Prices that a call is billed by. The id is made of the content: the same
 /// prices are the same version, changed prices are another, and past bills can
@@ -76,10 +76,18 @@ impl PriceVersion {
     /// What the customer can owe at most for a call that asks for `tier`; see
     /// [`Prices::worst_case`].
     pub fn worst_case(&self, input_tokens: u64, output_tokens: u64, tier: ServiceTier) -> PicoUsd {
-        let worst = |prices: &Prices| prices.worst_case(input_tokens, output_tokens, tier);
+        self.worst(|prices| prices.worst_case(input_tokens, output_tokens, tier))
+    }
+
+    /// The same where it is known what the input is made of.
+    pub fn worst_case_at_most(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
+        self.worst(|prices| prices.worst_case_at_most(most, tier))
+    }
+
+    fn worst(&self, of: impl Fn(&Prices) -> PicoUsd) -> PicoUsd {
         match &self.charge {
-            Charge::Margin(margin) => margin.bound(worst(&self.prices)),
-            Charge::Prices(own) => worst(own),
+            Charge::Margin(margin) => margin.bound(of(&self.prices)),
+            Charge::Prices(own) => of(own),
         }
     }
 

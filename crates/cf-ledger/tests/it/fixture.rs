@@ -38,6 +38,12 @@ impl Fixture {
     }
 
     async fn new(test_db: TestDb, limit: &str) -> Self {
+        let db = test_db.db.clone();
+        Self::through(test_db, db, limit).await
+    }
+
+    /// A ledger that reaches the database in a way of its own.
+    pub async fn through(test_db: TestDb, way: Db, limit: &str) -> Self {
         let clock = Clock::mock(Timestamp::parse("2026-01-10 12:00:00Z").unwrap());
         let random = Random::seeded(11);
         let db = test_db.db.clone();
@@ -79,7 +85,7 @@ impl Fixture {
                 .unwrap();
         }
         tx.commit().await.unwrap();
-        let ledger = Ledger::start(db.clone(), clock.clone(), random.clone())
+        let ledger = Ledger::start(way, clock.clone(), random.clone())
             .await
             .unwrap();
         Self {

@@ -5,6 +5,7 @@ mod budget;
 mod calls;
 mod external;
 mod fixture;
+mod lost_answers;
 mod prices;
 mod resets;
 mod rollups;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use cf_base::{Id, Nanos, Timestamp};
 use cf_ledger::{
     Account, By, Ledger, MAIN, Period, WindowSpec, closed_periods, end_increase, increase,
-    increases, reset_due_budgets, set_windows, windows,
+    increases, prune_old_periods, reset_due_budgets, set_windows, windows,
 };
 
 use crate::fixture::{DOLLAR, Fixture, call, nanos};
@@ -287,6 +287,43 @@ async fn windows_come_and_go_while_calls_run() {
         };
         futures_util::future::join(calls, changes).await;
         assert_eq!(Ledger::verify(&f.db).await.unwrap(), vec![], "{}", f.name);
+        f.assert_settled().await;
+    }
+}
+
+#[tokio::test]
+async fn closed_periods_are_kept_for_as_many_days_as_is_set() {
+    for f in Fixture::each("100").await {
+        let user = f.caller.user_id.0;
+        f.set(
+            user,
+            &[
+                window(MAIN, "100", Period::Total),
+                window("daily", "5", Period::Day),
+            ],
+        )
+        .await
+        .unwrap();
+        for _ in 0..100 {
+            f.clock.advance(DAY);
+            f.reset().await;
+        }
+        f.spend(1).await;
+        let before = (f.balance().await, f.window("daily").await.posted);
+        let now = f.clock.now();
+        let count = async || closed_periods(&f.db, user, "daily", 0, 1).await.unwrap().1;
+        assert_eq!(count().await, 100, "{}", f.name);
+        // 0 is for ever, and a month is too short to look back at one.
+        assert_eq!(prune_old_periods(&f.db, 0, now).await.unwrap(), 0);
+        assert_eq!(prune_old_periods(&f.db, 30, now).await.unwrap(), 38);
+        assert_eq!(count().await, 62, "{}", f.name);
+        assert_eq!(prune_old_periods(&f.db, 70, now).await.unwrap(), 0);
+        let (kept, _) = closed_periods(&f.db, user, "daily", 0, 100).await.unwrap();
+        let oldest = kept.last().unwrap();
+        assert!(oldest.ends.as_str() >= "2026-02-", "{}", oldest.ends);
+        // Balances are not made of it.
+        let after = (f.balance().await, f.window("daily").await.posted);
+        assert_eq!(before, after);
         f.assert_settled().await;
     }
 }

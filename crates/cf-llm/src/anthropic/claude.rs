@@ -55,6 +55,11 @@ impl Claude {
         self.version < (4, 7)
     }
 
+    /// Whether it looks at pictures of up to 2,576 instead of 1,568 pixels.
+    pub fn sees_finely(self) -> bool {
+        self.version >= (4, 7)
+    }
+
     /// Whether it refuses to be told not to think; it does not unless told.
     fn is_silent_unless_told(self) -> bool {
         self.version == (4, 7) || self.version == (4, 8)

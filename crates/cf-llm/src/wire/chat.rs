@@ -14,7 +14,7 @@ use super::prompt::{Prompt, Text};
 use crate::Provider;
 use crate::dialect::Dialect;
 use crate::seal::{fit_id, unseal_id};
-use crate::tokens::{IMAGE_BOUND, IMAGE_ESTIMATE, TOOLS_BOUND, length};
+use crate::tokens::{IMAGE_BOUND, IMAGE_ESTIMATE, KNOWN_TOOL_BOUND, TOOLS_BOUND, length};
 
 /// Most answers to one request, as OpenAI has it.
 const MAX_N: u64 = 128;
@@ -199,7 +199,7 @@ impl<'a> ChatRequest<'a> {
     }
 
     /// The types of the tools that the provider itself runs.
-    fn tool_kinds(&self) -> Vec<String> {
+    pub(crate) fn tool_kinds(&self) -> Vec<String> {
         #[derive(serde::Deserialize)]
         struct Kind<'a> {
             #[serde(borrow, default, rename = "type")]
@@ -222,27 +222,76 @@ impl<'a> ChatRequest<'a> {
         &self.fields
     }
 
+    pub(crate) fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    pub(crate) fn prompt(&self) -> &Prompt {
+        &self.prompt
+    }
+
     /// An upper bound of the tokens that go in: no tokenizer makes more than a
     /// token of a byte, the markup around the words is longer than what a chat
     /// template makes of it, and pictures are bounded by rule. `None` if something is
     /// in the request that is bounded by the model's context only.
     pub fn prompt_token_bound(&self) -> Option<u64> {
+        // The client runs these itself; the provider only knows them by name.
+        const RUN_BY_CLIENTS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"];
         if self.prompt.opaque || OPAQUE_FIELDS.iter().any(|name| self.raw(name).is_some()) {
             return None;
         }
         // What a tool of the provider's own finds is in no request.
-        if self.dialect == Dialect::Anthropic && !self.tool_kinds().is_empty() {
+        let kinds = match self.dialect {
+            Dialect::Anthropic => self.tool_kinds(),
+            _ => Vec::new(),
+        };
+        let is_own = |kind: &String| RUN_BY_CLIENTS.iter().any(|own| kind.starts_with(own));
+        if !kinds.iter().all(is_own) {
             return None;
         }
         let bytes = length(self.body.len());
         let tools = self.raw("tools").map_or(0, |_| TOOLS_BOUND);
-        Some(bytes + tools + self.prompt.images * IMAGE_BOUND)
+        let known = length(kinds.len()) * KNOWN_TOOL_BOUND;
+        Some(bytes + tools + known + self.prompt.images() * IMAGE_BOUND)
+    }
+
+    /// Searches that the declared tools may make; `unsaid` where one does not say.
+    pub(crate) fn search_tools(&self, unsaid: u64) -> u64 {
+        #[derive(serde::Deserialize)]
+        struct Tool<'a> {
+            #[serde(borrow, default, rename = "type")]
+            kind: Option<Text<'a>>,
+            #[serde(default)]
+            max_uses: Option<u64>,
+        }
+        let tools: Vec<Tool<'_>> = self
+            .raw("tools")
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default();
+        tools
+            .into_iter()
+            .filter(|tool| {
+                let kind = tool.kind.as_ref().map_or("", |Text(kind)| kind);
+                kind.starts_with("web_search")
+            })
+            .map(|tool| tool.max_uses.unwrap_or(unsaid))
+            .fold(0, u64::saturating_add)
+    }
+
+    /// The tokens that Claude may think, where the request says so.
+    pub(crate) fn thinking_budget(&self) -> Option<u64> {
+        #[derive(serde::Deserialize)]
+        struct Thinking {
+            budget_tokens: Option<u64>,
+        }
+        let thinking: Thinking = serde_json::from_str(self.raw("thinking")?.get()).ok()?;
+        thinking.budget_tokens
     }
 
     /// About how many tokens go in, for calls that nobody counts.
     pub fn estimated_prompt_tokens(&self) -> u64 {
         let text = length(self.body.len()).saturating_sub(self.prompt.media_bytes);
-        text.div_ceil(4) + self.prompt.images * IMAGE_ESTIMATE
+        text.div_ceil(4) + self.prompt.images() * IMAGE_ESTIMATE
     }
 
     /// The text that the person wrote last, for the demo provider.
@@ -323,6 +372,15 @@ impl<'a> ChatRequest<'a> {
         edits.replace(self.raw("model"), &json_text(model));
         if let Some(tokens) = max_tokens {
             edits.replace(self.raw("max_tokens"), &tokens.to_string());
+            // A limit that is not above the thinking is refused, and one that was
+            // lowered is not the client's mistake.
+            if self
+                .thinking_budget()
+                .is_some_and(|budget| budget >= tokens)
+            {
+                let thinking = lowered_thinking(tokens);
+                edits.replace(self.raw("thinking"), &thinking);
+            }
         }
         let body = edits.apply();
         if added.is_empty() && !left_out.iter().any(|name| self.raw(name).is_some()) {
@@ -489,6 +547,15 @@ impl<'a> ChatRequest<'a> {
                 format!("The service tier \"{name}\" is not known here; leave service_tier out."),
             )
         })
+    }
+}
+
+/// Thinking that leaves half of the limit for the answer; Claude takes no less
+/// than 1,024 tokens for it.
+fn lowered_thinking(limit: u64) -> String {
+    match limit / 2 {
+        budget @ 1_024.. => format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#),
+        _ => r#"{"type":"disabled"}"#.to_owned(),
     }
 }
 

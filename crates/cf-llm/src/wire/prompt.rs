@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::bound::media::{picture_size, sound_seconds};
+use crate::bound::pictures::{Detail, Size};
 use crate::tokens::length;
 
 /// Parts of a message that name something elsewhere, or that unfold: a file of
@@ -24,21 +26,46 @@ const OPAQUE_PARTS: [&str; 9] = [
 ];
 
 /// The messages of a request, weighed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Prompt {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prompt {
     pub messages: u64,
-    pub images: u64,
+    pub pictures: Vec<Picture>,
+    pub sounds: Vec<Sound>,
     /// Bytes of what is not text.
     pub media_bytes: u64,
     /// Whether something is in it whose tokens its bytes do not bound.
     pub opaque: bool,
 }
 
+/// A picture in a prompt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Picture {
+    /// In pixels; none where it is not in the request, or not to be read.
+    pub size: Option<Size>,
+    pub detail: Detail,
+    /// Bytes of the body that are the picture, not text.
+    pub bytes: u64,
+}
+
+/// Sound in a prompt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sound {
+    /// How long it is at most; none where that is not to be read.
+    pub seconds: Option<u64>,
+    /// Bytes of the body that are the sound.
+    pub bytes: u64,
+}
+
 impl Prompt {
     fn add(&mut self, other: Self) {
-        self.images += other.images;
+        self.pictures.extend(other.pictures);
+        self.sounds.extend(other.sounds);
         self.media_bytes += other.media_bytes;
         self.opaque |= other.opaque;
+    }
+
+    pub(crate) fn images(&self) -> u64 {
+        length(self.pictures.len())
     }
 }
 
@@ -154,7 +181,7 @@ fn read_part<'de, M: MapAccess<'de>>(mut map: M) -> Result<Prompt, M::Error> {
     let mut image = false;
     let mut opaque = false;
     let mut audio = false;
-    let mut bytes = 0;
+    let mut all = Weight::default();
     let mut inner = Prompt::default();
     while let Some(Text(name)) = map.next_key()? {
         // What a tool answered may hold pictures too.
@@ -163,7 +190,7 @@ fn read_part<'de, M: MapAccess<'de>>(mut map: M) -> Result<Prompt, M::Error> {
             continue;
         }
         if name == "type" {
-            if let Weight(_, Some(Text(kind))) = map.next_value()? {
+            if let Some(Text(kind)) = map.next_value::<Weight<'_>>()?.text {
                 image |= matches!(&*kind, "image_url" | "image" | "input_image");
                 opaque |= OPAQUE_PARTS.contains(&&*kind) || kind == "input_file";
             }
@@ -172,19 +199,102 @@ fn read_part<'de, M: MapAccess<'de>>(mut map: M) -> Result<Prompt, M::Error> {
         image |= matches!(&*name, "image_url" | "image");
         audio |= name == "input_audio";
         opaque |= OPAQUE_PARTS.contains(&&*name);
-        bytes += map.next_value::<Weight<'_>>()?.0;
+        let weight = map.next_value::<Weight<'_>>()?;
+        all.add(&name, weight);
     }
-    inner.add(Prompt {
-        messages: 0,
-        images: u64::from(image),
-        media_bytes: if image || opaque || audio { bytes } else { 0 },
+    if !(image || opaque || audio) {
+        return Ok(inner);
+    }
+    // What could be taken for two things is measured as neither.
+    let data = all.data.filter(|_| all.sources == 1);
+    let mut part = Prompt {
+        media_bytes: all.bytes,
         opaque,
-    });
+        ..Prompt::default()
+    };
+    if image {
+        part.pictures.push(Picture {
+            size: data.and_then(|data| match data {
+                Data::Picture(size) => Some(size),
+                Data::Sound(_) => None,
+            }),
+            detail: all.detail.unwrap_or_default(),
+            bytes: all.bytes,
+        });
+    } else if audio {
+        part.sounds.push(Sound {
+            seconds: data.and_then(|data| match data {
+                Data::Sound(seconds) => Some(seconds),
+                Data::Picture(_) => None,
+            }),
+            bytes: all.bytes,
+        });
+    }
+    inner.add(part);
     Ok(inner)
 }
 
-/// The bytes of all texts in a value; the value itself where it is a text.
-struct Weight<'a>(u64, Option<Text<'a>>);
+/// What a text turns out to be when it is read.
+#[derive(Clone, Copy)]
+enum Data {
+    Picture(Size),
+    Sound(u64),
+}
+
+/// The bytes of all texts in a value, and what they are.
+#[derive(Clone, Default)]
+struct Weight<'a> {
+    bytes: u64,
+    /// The value itself where it is a text.
+    text: Option<Text<'a>>,
+    /// How many texts may be what a part is about.
+    sources: u32,
+    data: Option<Data>,
+    detail: Option<Detail>,
+}
+
+impl Weight<'_> {
+    /// Takes in what stands under a name.
+    fn add(&mut self, name: &str, other: Self) {
+        /// Fields that only say how the others are to be taken.
+        const QUIET: [&str; 8] = [
+            "type",
+            "detail",
+            "format",
+            "media_type",
+            "mime_type",
+            "ttl",
+            "mode",
+            "cache_control",
+        ];
+        self.bytes += other.bytes;
+        if name == "detail" {
+            self.detail = Some(match other.text {
+                Some(Text(detail)) if detail == "low" => Detail::Low,
+                Some(Text(detail)) if detail == "high" => Detail::High,
+                _ => Detail::Most,
+            });
+        } else {
+            self.detail = self.detail.max(other.detail);
+        }
+        if !QUIET.contains(&name) {
+            self.sources += other.sources;
+            self.data = self.data.or(other.data);
+        }
+    }
+
+    fn of(text: &str) -> Self {
+        Self {
+            bytes: length(text.len()),
+            text: None,
+            sources: 1,
+            data: picture_size(text)
+                .map(Data::Picture)
+                .or_else(|| sound_seconds(text).map(Data::Sound)),
+            detail: None,
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Weight<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -196,41 +306,52 @@ impl<'de> Deserialize<'de> for Weight<'de> {
                 f.write_str("a value")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Weight<'de>, E> {
-                Ok(Weight(length(text.len()), Some(Text(text.into()))))
+                let weight = Weight::of(text);
+                Ok(Weight {
+                    text: Some(Text(text.into())),
+                    ..weight
+                })
             }
             fn visit_str<E>(self, text: &str) -> Result<Weight<'de>, E> {
                 // Only a type is of interest, and none is long.
                 let kept = (text.len() <= 64).then(|| Text(text.to_owned().into()));
-                Ok(Weight(length(text.len()), kept))
+                let weight = Weight::of(text);
+                Ok(Weight {
+                    text: kept,
+                    bytes: weight.bytes,
+                    sources: weight.sources,
+                    data: weight.data,
+                    detail: None,
+                })
             }
             fn visit_u64<E>(self, _: u64) -> Result<Weight<'de>, E> {
-                Ok(Weight(0, None))
+                Ok(Weight::default())
             }
             fn visit_i64<E>(self, _: i64) -> Result<Weight<'de>, E> {
-                Ok(Weight(0, None))
+                Ok(Weight::default())
             }
             fn visit_f64<E>(self, _: f64) -> Result<Weight<'de>, E> {
-                Ok(Weight(0, None))
+                Ok(Weight::default())
             }
             fn visit_bool<E>(self, _: bool) -> Result<Weight<'de>, E> {
-                Ok(Weight(0, None))
+                Ok(Weight::default())
             }
             fn visit_unit<E>(self) -> Result<Weight<'de>, E> {
-                Ok(Weight(0, None))
+                Ok(Weight::default())
             }
             fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Weight<'de>, S::Error> {
-                let mut sum = 0;
-                while let Some(Weight(bytes, _)) = seq.next_element()? {
-                    sum += bytes;
+                let mut sum = Weight::default();
+                while let Some(weight) = seq.next_element::<Weight<'de>>()? {
+                    sum.add("", weight);
                 }
-                Ok(Weight(sum, None))
+                Ok(sum)
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Weight<'de>, M::Error> {
-                let mut sum = 0;
-                while let Some((IgnoredAny, Weight(bytes, _))) = map.next_entry()? {
-                    sum += bytes;
+                let mut sum = Weight::default();
+                while let Some((Text(name), weight)) = map.next_entry::<Text<'de>, Weight<'de>>()? {
+                    sum.add(&name, weight);
                 }
-                Ok(Weight(sum, None))
+                Ok(sum)
             }
         }
         deserializer.deserialize_any(WeightVisitor)
@@ -249,7 +370,7 @@ mod tests {
         let messages = format!(r#"[{{"role":"user","content":{content}}}]"#);
         let prompt: Prompt = serde_json::from_str(&messages).expect("messages");
         assert_eq!(prompt.messages, 1);
-        (prompt.images, prompt.media_bytes, prompt.opaque)
+        (prompt.images(), prompt.media_bytes, prompt.opaque)
     }
 
     #[test]

@@ -34,7 +34,7 @@ const USED: [(&str, Option<Counters>); 43] = [
     ),
     (
         "anthropic/stream_advisor_iterations_other_model",
-        Some([4954, 0, 0, 0, 0, 163, 47]),
+        Some([2411, 0, 0, 0, 0, 145, 47]),
     ),
     (
         "anthropic/stream_cache_read",

@@ -212,3 +212,57 @@ async fn who_deletes_the_own_account_is_told_who_can() {
         test.root.delete(&path).await.expect(204);
     }
 }
+
+/// A tenant takes its provider keys with it, but not one that others' calls need.
+#[tokio::test]
+async fn a_tenant_goes_unless_a_model_for_all_needs_its_provider_key() {
+    for test in TestApp::each().await {
+        let tenant = test.new_tenant("acme").await;
+        let key = json!({
+            "name": "Acme's own", "provider": "openai_compatible", "tenant_id": tenant,
+            "base_url": test.upstream.base_url(), "secret": "sk-acme-1234", "active": true,
+        });
+        let key = id(&test.root.create("provider_keys", key).await);
+        let model = |name: &str, tenant: &str| {
+            json!({
+                "name": name, "active": true, "tenant_id": tenant,
+                "deployments": [{"provider_key": key, "model": "x", "weight": 1, "order": 0}],
+                "prices": {"input": 1, "output": 2},
+            })
+        };
+        test.root.create("models", model("own", &tenant)).await;
+        let shared = id(&test.root.create("models", model("shared", "")).await);
+        let path = format!("/api/collections/tenants/records/{tenant}");
+        let refused = test.root.delete(&path).await.expect(400).json();
+        let sentence = refused["message"].as_str().unwrap();
+        assert!(
+            sentence.starts_with("The provider key \"Acme's own\" is used by")
+                && sentence.contains("shared")
+                && sentence.contains("Take it out of the deployments there first"),
+            "{}: {sentence}",
+            test.name
+        );
+        // Nothing of it is gone.
+        test.root.record("tenants", &tenant).await.expect(200);
+        test.root.record("provider_keys", &key).await.expect(200);
+        // Nor is it for others to do.
+        let admin = test.person("boss", "tenant_admin", &test.tenant).await;
+        let status = admin.delete(&path).await.status;
+        assert!(status == 403 || status == 404, "{}: {status}", test.name);
+
+        let without = json!({"deployments": []});
+        test.root
+            .change("models", &shared, &without)
+            .await
+            .expect(200);
+        test.root.delete(&path).await.expect(204);
+        test.root.record("provider_keys", &key).await.expect(404);
+        let own = "select count(*) from models where name = 'own'";
+        assert_eq!(
+            test.count(own).await,
+            0,
+            "{}: its own model goes too",
+            test.name
+        );
+    }
+}

@@ -76,6 +76,13 @@ pub struct Limits {
     pub parallel_requests: u32,
 }
 
+impl Limits {
+    /// Whether there is no limit at all.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A caller of the router whose key, user and tenant were all found active.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -93,8 +100,14 @@ pub struct Caller {
     pub product_models: Vec<String>,
     /// Models the key allows (empty: all the product allows).
     pub key_models: Vec<String>,
-    /// Limits of the product.
+    /// Limits of the product, which each user has.
     pub limits: Limits,
+    /// Limits of the key.
+    pub key_limits: Limits,
+    /// Limits of the tenant, for all of its users together.
+    pub tenant_limits: Limits,
+    /// Where the tenant's calls may be worked on (empty: anywhere).
+    pub regions: Vec<String>,
     /// Currency of the user's budget.
     pub currency: Currency,
     /// Currency of the tenant's budget.

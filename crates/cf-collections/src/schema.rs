@@ -455,6 +455,14 @@ impl Field {
         self
     }
 
+    /// It is at most `most` (whole numbers).
+    pub fn at_most(mut self, most: u32) -> Self {
+        if let FieldKind::Int { max, .. } = &mut self.kind {
+            *max = Some(i64::from(most));
+        }
+        self
+    }
+
     /// Only this level and those above see it.
     pub fn seen_by(mut self, level: Level) -> Self {
         self.visible = level;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cf_base::{Clock, Error, Kind, Secret};
 use cf_http::{HttpClient, HttpError};
 use cf_llm::{
-    ChatRequest, Credentials, Outgoing, OutputPlan, Provider, Route, UpstreamFailure, Wishes,
+    Cause, ChatRequest, Credentials, Outgoing, OutputPlan, Provider, Route, UpstreamFailure, Wishes,
 };
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -72,7 +72,7 @@ impl Attempt {
                 .send_once(http, clock, deployment, credentials, None, first_byte)
                 .await;
         };
-        let token = key.tokens.get(source, http, clock).await.map_err(refused)?;
+        let token = key.tokens.get(source, http, clock).await?;
         let sent = self
             .send_once(
                 http,
@@ -85,9 +85,9 @@ impl Attempt {
             .await;
         match sent {
             // It may have been taken back before its time: one more try with another.
-            Err(failure) if failure.is_unauthorized => {
+            Err(failure) if failure.is_unauthorized() => {
                 key.tokens.forget(&token);
-                let token = key.tokens.get(source, http, clock).await.map_err(refused)?;
+                let token = key.tokens.get(source, http, clock).await?;
                 self.send_once(
                     http,
                     clock,
@@ -153,15 +153,13 @@ impl Attempt {
     }
 }
 
-/// The request cannot be made; another deployment's perhaps can.
+/// What cannot be sent there: the request's fault, or the record's.
 pub fn refused(error: Error) -> UpstreamFailure {
-    UpstreamFailure {
-        error,
-        retryable: true,
-        taken: false,
-        code: None,
-        is_unauthorized: false,
-    }
+    let cause = match error.kind {
+        Kind::Invalid { .. } => Cause::Request,
+        _ => Cause::Record,
+    };
+    UpstreamFailure::ours(cause, error)
 }
 
 fn unreachable_provider(provider: Provider, error: HttpError) -> UpstreamFailure {
@@ -187,21 +185,23 @@ fn unreachable_provider(provider: Provider, error: HttpError) -> UpstreamFailure
             format!("The connection to the provider {name} broke before it answered."),
         ),
     };
-    let mut failure = failure(status, text);
     // After a time-out or a broken connection the provider may be at work on
     // the call: to send it again would buy it twice.
-    failure.retryable = matches!(error, HttpError::Connect(_) | HttpError::Private);
-    failure.taken = !failure.retryable;
-    failure.error = failure.error.because(error);
-    failure
+    let retryable = matches!(error, HttpError::Connect(_) | HttpError::Private);
+    let cause = match error {
+        HttpError::Private => Cause::Record,
+        _ => Cause::Failed,
+    };
+    let told = Error::new(Kind::Upstream { status }, text).because(error);
+    UpstreamFailure {
+        retryable,
+        taken: !retryable,
+        ..UpstreamFailure::ours(cause, told)
+    }
 }
 
+/// The record of the deployment's key is at fault.
 fn failure(status: u16, text: String) -> UpstreamFailure {
-    UpstreamFailure {
-        error: Error::new(Kind::Upstream { status }, text),
-        retryable: true,
-        taken: false,
-        code: None,
-        is_unauthorized: false,
-    }
+    let error = Error::new(Kind::Upstream { status }, text);
+    UpstreamFailure::ours(Cause::Record, error)
 }

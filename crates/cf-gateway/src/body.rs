@@ -17,6 +17,9 @@ use crate::meter::Meter;
 use crate::responses::Keep;
 use crate::{Deadlines, reply};
 
+/// A comment, which every reader of events leaves out.
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
 /// Where a stream comes from.
 pub enum Upstream {
     /// A provider.
@@ -50,6 +53,9 @@ struct Streaming {
     state: State,
     /// Fires when the provider is silent for too long, or the call takes too long.
     silence: Pin<Box<Sleep>>,
+    /// Fires when the client has heard nothing for a while.
+    keep_alive: Pin<Box<Sleep>>,
+    heard_at: Instant,
     deadlines: Deadlines,
     ends_at: Instant,
     /// Where it is read on once the client has left; `None`: then it is cancelled.
@@ -99,6 +105,8 @@ impl GatewayBody {
             ready: VecDeque::new(),
             state: State::Reading(meter),
             silence: Box::pin(tokio::time::sleep(deadlines.gap)),
+            keep_alive: Box::pin(tokio::time::sleep(deadlines.keep_alive)),
+            heard_at: Instant::now(),
             deadlines,
             ends_at,
             drains,
@@ -171,7 +179,32 @@ impl Streaming {
         {}
     }
 
+    /// The next event, or a comment where the client has heard nothing for long:
+    /// proxies and clients hang up on a silent line while a model thinks.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let event = self.poll_next(cx);
+        if event.is_ready() {
+            self.heard_at = Instant::now();
+            return event;
+        }
+        if self.dialect.is_none() {
+            // Sound and text take no comments.
+            return event;
+        }
+        while self.keep_alive.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let due = self.heard_at + self.deadlines.keep_alive;
+            if due <= now {
+                self.heard_at = now;
+                return Poll::Ready(Some(Bytes::from_static(KEEP_ALIVE)));
+            }
+            // Set anew here alone: events are many, and most come in time.
+            self.keep_alive.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(bytes));

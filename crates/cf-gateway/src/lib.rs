@@ -7,7 +7,10 @@
 mod attempt;
 mod body;
 mod call;
+mod entry;
 mod hang_up;
+mod health;
+mod key_test;
 mod limits;
 mod meter;
 mod models;
@@ -16,7 +19,9 @@ mod reply;
 mod reserve;
 mod responses;
 mod task;
+mod terms;
 mod tokens;
+mod tried;
 mod turn;
 
 use std::sync::Arc;
@@ -29,12 +34,17 @@ use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
 pub use cf_llm::{Dialect, Form, Part, Task, TaskRequest, Wishes};
 use http::Response;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use body::GatewayBody;
+pub use entry::KeyNews;
+pub use key_test::KeyTest;
+pub use limits::Reached;
+pub use plan::FALLBACKS;
 pub use responses::InputPage;
+pub use turn::ComeBack;
 
 use hang_up::{Attendance, Attended, Drains};
 use limits::Limiter;
@@ -48,6 +58,8 @@ pub struct Deadlines {
     pub first_byte: Duration,
     /// Between two pieces of a stream.
     pub gap: Duration,
+    /// After so much silence in a stream the client is sent a comment.
+    pub keep_alive: Duration,
     /// Until a call that has ended is in the books.
     pub books: Duration,
     /// The whole call. Holds of a dead process expire after it.
@@ -59,6 +71,7 @@ impl Default for Deadlines {
         Self {
             first_byte: Duration::from_secs(300),
             gap: Duration::from_secs(120),
+            keep_alive: Duration::from_secs(15),
             books: Duration::from_secs(15),
             total: Duration::from_secs(1800),
         }
@@ -112,6 +125,8 @@ struct Inner {
     limiter: Limiter,
     drains: Drains,
     responses: Responses,
+    /// What becomes known of provider keys.
+    key_news: broadcast::Sender<KeyNews>,
     /// Turns at counting prompts.
     counting: Arc<Semaphore>,
 }
@@ -119,7 +134,8 @@ struct Inner {
 impl Gateway {
     /// Loads models and provider keys.
     pub async fn new(parts: GatewayParts) -> Result<Self> {
-        let catalogue = Catalogue::load(&parts.db, &parts.sealer, &parts.ledger).await?;
+        let catalogue =
+            Catalogue::load(&parts.db, &parts.sealer, &parts.ledger, &parts.clock).await?;
         Ok(Self(Arc::new(Inner {
             limiter: Limiter::new(parts.clock.clone()),
             responses: Responses::new(
@@ -137,6 +153,7 @@ impl Gateway {
             db: parts.db,
             catalogue,
             drains: Drains::new(parts.tasks, parts.stopping),
+            key_news: broadcast::Sender::new(entry::NEWS),
             counting: Arc::new(Semaphore::new(reserve::COUNTERS)),
         })))
     }
@@ -144,9 +161,18 @@ impl Gateway {
     /// Loads models and provider keys again, after one was changed.
     pub async fn reload(&self) -> Result<()> {
         let Inner {
-            db, sealer, ledger, ..
+            db,
+            sealer,
+            ledger,
+            clock,
+            ..
         } = &*self.0;
-        self.0.catalogue.reload(db, sealer, ledger).await
+        self.0.catalogue.reload(db, sealer, ledger, clock).await
+    }
+
+    /// What becomes known of provider keys from now on.
+    pub fn key_news(&self) -> broadcast::Receiver<KeyNews> {
+        self.0.key_news.subscribe()
     }
 
     /// A chat completion, plain or streamed. Dropped, it is cancelled or read on,
@@ -266,7 +292,7 @@ impl Gateway {
     /// Counts a call that another program is about to make for this caller, or
     /// says when to come back: one limit for both ways.
     pub fn count(&self, caller: &Caller) -> Result<()> {
-        self.0.limiter.admit(caller).map(drop)
+        self.0.limiter.admit(caller, None, 0).map(drop)
     }
 
     /// The price of a public model at its first deployment for a tenant, without

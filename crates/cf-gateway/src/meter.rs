@@ -20,16 +20,18 @@ use cf_base::{Clock, Timestamp, Usage};
 use cf_ledger::{CallRecord, CallStatus, Hold, PriceVersion, Settled};
 use cf_llm::ChatStream;
 
+use crate::entry::Entry;
 use crate::hang_up::Attendance;
 use crate::limits::Admission;
 use crate::models::Deployment;
+use crate::tried::Tried;
 
 /// A call that is reserved and let in.
 pub struct Meter {
     /// Taken when the call ends.
     hold: Option<Hold>,
-    /// Held until the call ends.
-    _admission: Admission,
+    /// Held until the call ends; more than one where it went on to other models.
+    admissions: Vec<Admission>,
     clock: Clock,
     started: Timestamp,
     first_byte: Option<Timestamp>,
@@ -37,6 +39,10 @@ pub struct Meter {
     /// What is charged for calls without the provider's count.
     estimate: Usage,
     deployment: Option<Arc<Deployment>>,
+    /// The place at the deployment that answers.
+    entry: Option<Entry>,
+    /// What was tried before.
+    tried: Tried,
     /// Whether a provider may be at work on the call.
     sent: bool,
     /// What comes of a stream, and what is known of it; none before it begins.
@@ -56,7 +62,7 @@ impl Meter {
     ) -> Self {
         Self {
             hold: Some(hold),
-            _admission: admission,
+            admissions: vec![admission],
             started: clock.now(),
             clock,
             first_byte: None,
@@ -66,6 +72,8 @@ impl Meter {
                 ..Usage::default()
             },
             deployment: None,
+            entry: None,
+            tried: Tried::default(),
             sent: false,
             stream: None,
             attendance,
@@ -84,9 +92,24 @@ impl Meter {
         self.sent = true;
     }
 
+    /// The call is at work there: its place is kept until it ends.
+    pub fn enter(&mut self, entry: Entry) {
+        self.entry = Some(entry);
+    }
+
     /// The provider did not take the call: nothing is owed for it.
     pub fn not_taken(&mut self) {
         self.sent = false;
+    }
+
+    /// What was tried so far.
+    pub fn tried(&mut self) -> &mut Tried {
+        &mut self.tried
+    }
+
+    /// The call goes on to another model, whose limits let it in.
+    pub fn admit(&mut self, admission: Admission) {
+        self.admissions.push(admission);
     }
 
     /// The answer begins.
@@ -128,24 +151,40 @@ impl Meter {
 
     /// Books a plain reply.
     pub fn finish(mut self, usage: Usage, estimated: bool) -> Option<Settled> {
+        self.all_is_well();
         self.end(usage, estimated, CallStatus::Ok)
     }
 
     /// Books a stream that ended by itself.
     pub fn finish_stream(mut self) -> Option<Settled> {
+        self.all_is_well();
         let (usage, estimated) = self.stream_usage();
         self.end(usage, estimated, CallStatus::Ok)
     }
 
     /// Books a call that the provider refused or that never reached one: free.
     pub fn fail(mut self) -> Option<Settled> {
+        self.it_broke_off();
         self.end(Usage::default(), false, CallStatus::Error)
     }
 
     /// Books a stream that the provider broke off: what was delivered.
     pub fn break_off(mut self) -> Option<Settled> {
+        self.it_broke_off();
         let (usage, estimated) = self.stream_usage();
         self.end(usage, estimated, CallStatus::Error)
+    }
+
+    fn all_is_well(&mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.finished();
+        }
+    }
+
+    fn it_broke_off(&mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.broke_off(self.clock.now());
+        }
     }
 
     /// What a stream used so far, and whether that is an estimate.
@@ -191,6 +230,17 @@ impl Meter {
             ),
             None => Default::default(),
         };
+        let used = usage
+            .prompt_tokens()
+            .saturating_add(usage.completion_tokens());
+        for admission in &mut self.admissions {
+            admission.used(used);
+        }
+        // Who was asked last without an answer stands among those tried.
+        let has_answered = self.entry.as_ref().is_some_and(Entry::has_answered);
+        let answered = self.deployment.as_deref().filter(|_| has_answered);
+        let attempts =
+            std::mem::take(&mut self.tried).into_text(answered.map(|d| (d, status.as_str())));
         if self.price.bound(&usage) > hold.granted() {
             // The provider bills what it counted, so it is booked all the same.
             tracing::warn!(
@@ -206,6 +256,7 @@ impl Meter {
             provider_key_id: key,
             usage,
             price: Arc::clone(&self.price),
+            attempts,
             status,
             estimated,
             latency_ms: self.clock.now().millis_since(self.started),

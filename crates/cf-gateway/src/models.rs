@@ -5,15 +5,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use cf_base::{Caller, Id, ProviderKeyId, Result, Sealed, Sealer, Secret, TenantId, Timestamp};
+use cf_base::{
+    Caller, Clock, Error, Id, Kind, Limits, ProviderKeyId, Result, Sealed, Sealer, Secret,
+    TenantId, Timestamp,
+};
 use cf_db::{Db, Row};
 use cf_ledger::{Ledger, OwnPrices, PriceVersion};
-use cf_llm::{Credentials, Place, Provider, Settings};
+use cf_llm::{Credentials, Place, Provider, Settings, WorksIn};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::hang_up::HangUp;
+use crate::health::Health;
+use crate::limits::ModelLimits;
+use crate::terms::{FallbackOn, Terms};
 use crate::tokens::Tokens;
 
 /// A public model.
@@ -25,13 +31,27 @@ pub struct Model {
     pub max_output_tokens: Option<u64>,
     /// Input and output together; `None` if the record does not say.
     pub context_window: Option<u64>,
+    /// Models that are asked in its place, one after the other.
+    pub fallbacks: Vec<String>,
+    /// When they are.
+    pub fallback_on: FallbackOn,
+    pub terms: Terms,
+    id: Id,
+    limits: Limits,
     created: i64,
 }
 
 /// A model at a provider, reached with a key.
 #[derive(Debug)]
 pub struct Deployment {
+    /// The name that clients ask for.
+    pub public_model: Arc<str>,
+    pub terms: Terms,
     pub key: Arc<ProviderKey>,
+    /// How it fares.
+    pub health: Arc<Health>,
+    /// Where it works.
+    pub works_in: WorksIn,
     /// The provider's name of the model.
     pub model: String,
     /// The operator's own prices, or none at all for the demo provider; the price
@@ -51,6 +71,8 @@ pub struct Deployment {
 #[derive(Debug)]
 pub struct ProviderKey {
     pub id: ProviderKeyId,
+    /// How it fares: whether the provider takes it.
+    pub health: Arc<Health>,
     pub provider: Provider,
     pub base_url: String,
     /// What shows the provider that we may call, or what is wrong with the secret.
@@ -66,6 +88,8 @@ pub struct ProviderKey {
     price_region: String,
     /// The one tenant it is for; `None` for all.
     tenant: Option<TenantId>,
+    /// When the record was saved last.
+    saved: String,
 }
 
 impl ProviderKey {
@@ -136,6 +160,21 @@ impl Deployment {
 }
 
 impl Model {
+    /// The deployments that serve a caller: a tenant's own key serves no other, and
+    /// a tenant that is limited to regions is served in these alone.
+    pub fn deployments_for(&self, caller: &Caller) -> impl Iterator<Item = &Arc<Deployment>> {
+        self.deployments(caller.tenant_id)
+            .filter(|d| d.works_in.is_allowed(&caller.regions))
+    }
+
+    /// The limits of all its calls together.
+    pub fn limits(&self) -> Option<ModelLimits> {
+        (!self.limits.is_none()).then_some(ModelLimits {
+            id: self.id,
+            limits: self.limits,
+        })
+    }
+
     /// The deployments that serve a tenant: a tenant's own key serves no other.
     pub fn deployments(&self, tenant: TenantId) -> impl Iterator<Item = &Arc<Deployment>> {
         self.deployments
@@ -178,50 +217,85 @@ impl Named {
     }
 }
 
+/// How keys and deployments fare, kept while the records are loaded again. A key
+/// that was saved begins anew: it was probably put right.
+#[derive(Default)]
+struct Healths(HashMap<(Id, String, String), Arc<Health>>);
+
+impl Healths {
+    /// That of a model at a key as it was saved last; of the key itself without
+    /// a model.
+    fn keep(
+        &mut self,
+        before: &Self,
+        (key, saved, model): (Id, &str, &str),
+        new: impl FnOnce() -> Health,
+    ) -> Arc<Health> {
+        let name = (key, saved.to_owned(), model.to_owned());
+        let known = self.0.get(&name).or_else(|| before.0.get(&name));
+        let health = known.map_or_else(|| Arc::new(new()), Arc::clone);
+        self.0.insert(name, Arc::clone(&health));
+        health
+    }
+}
+
+/// What is kept and what it is made of while records are read.
+struct Loading<'a> {
+    before: &'a Healths,
+    healths: Healths,
+    now: Timestamp,
+}
+
 /// All active models, by name.
 pub struct Catalogue {
     models: ArcSwap<HashMap<String, Named>>,
     /// Held while loading: who reads last must also be who stores last.
-    loading: Mutex<()>,
+    loading: Mutex<Healths>,
 }
 
 impl Catalogue {
-    pub async fn load(db: &Db, sealer: &Sealer, ledger: &Ledger) -> Result<Self> {
+    pub async fn load(db: &Db, sealer: &Sealer, ledger: &Ledger, clock: &Clock) -> Result<Self> {
         let catalogue = Self {
             models: ArcSwap::default(),
             loading: Mutex::default(),
         };
-        catalogue.reload(db, sealer, ledger).await?;
+        catalogue.reload(db, sealer, ledger, clock).await?;
         Ok(catalogue)
     }
 
-    pub async fn reload(&self, db: &Db, sealer: &Sealer, ledger: &Ledger) -> Result<()> {
-        let _loading = self.loading.lock().await;
+    pub async fn reload(
+        &self,
+        db: &Db,
+        sealer: &Sealer,
+        ledger: &Ledger,
+        clock: &Clock,
+    ) -> Result<()> {
+        let mut before = self.loading.lock().await;
+        let mut loading = Loading {
+            before: &before,
+            healths: Healths::default(),
+            now: clock.now(),
+        };
         let mut keys = HashMap::new();
-        for row in db
-            .query(
-                "select id, name, provider, base_url, region, secret_sealed, tenant_id, settings \
-                 from provider_keys \
-                 where active = 1",
-                vec![],
-            )
-            .await?
-        {
-            if let Some(key) = provider_key(&row, sealer)? {
+        let sql = format!("select {KEY_COLUMNS} from provider_keys where active = 1");
+        for row in db.query(&sql, vec![]).await? {
+            if let Some(key) = provider_key(&row, sealer, &mut loading)? {
                 keys.insert(key.id.0, Arc::new(key));
             }
         }
         let mut models: HashMap<String, Named> = HashMap::new();
         for row in db
             .query(
-                "select name, deployments, prices, max_output_tokens, context_window, tenant_id, \
-                 created from models where active = 1",
+                "select id, name, deployments, prices, max_output_tokens, context_window, tenant_id, \
+                 rate_limit, tokens_per_minute, parallel_requests, balance, retries, fallbacks, \
+                 fallback_on, first_byte_seconds, gap_seconds, total_seconds, created \
+                 from models where active = 1",
                 vec![],
             )
             .await?
         {
             let tenant = tenant(&row)?;
-            let model = Arc::new(read_model(&row, tenant, &keys, ledger)?);
+            let model = Arc::new(read_model(&row, tenant, &keys, ledger, &mut loading)?);
             let named = models.entry(model.name.clone()).or_default();
             match tenant {
                 Some(tenant) => drop(named.tenants.insert(tenant, model)),
@@ -229,7 +303,54 @@ impl Catalogue {
             }
         }
         self.models.store(Arc::new(models));
+        *before = loading.healths;
         Ok(())
+    }
+
+    /// A deployment of a key, active or not, as it stands in the database now, or
+    /// what is wrong with the key.
+    pub async fn deployment_to_test(
+        &self,
+        (db, sealer, ledger, clock): (&Db, &Sealer, &Ledger, &Clock),
+        id: ProviderKeyId,
+        model: Option<&str>,
+    ) -> Result<std::result::Result<Arc<Deployment>, &'static str>> {
+        let sql = format!("select {KEY_COLUMNS} from provider_keys where id = $1");
+        let row = db.query_opt(&sql, vec![id.0.into()]).await?;
+        let row =
+            row.ok_or_else(|| Error::new(Kind::NotFound, "There is no such provider key."))?;
+        let model = match model {
+            Some(model) => model.to_owned(),
+            None => first_model_of(db, id).await?.ok_or_else(|| {
+                Error::invalid_field(
+                    "model",
+                    "No model is deployed with this key yet: name one of the provider's to ask.",
+                )
+            })?,
+        };
+        // Held only to find out how the key fares.
+        let before = self.loading.lock().await;
+        let mut loading = Loading {
+            before: &before,
+            healths: Healths::default(),
+            now: clock.now(),
+        };
+        let Some(key) = provider_key(&row, sealer, &mut loading)? else {
+            return Ok(Err(
+                "The secret cannot be opened with the master key of this server. Enter it again.",
+            ));
+        };
+        let name = (key.id.0, &*key.saved, &*model);
+        let health = loading.healths.keep(&before, name, Health::default);
+        let wire = DeploymentWire {
+            provider_key: key.id.0,
+            model,
+            weight: 1,
+            order: 0,
+        };
+        let mut deployment = deployment(&Arc::new(key), wire, None, ledger);
+        deployment.health = health;
+        Ok(Ok(Arc::new(deployment)))
     }
 
     /// The tenant's own model of this name, else the one for all.
@@ -245,7 +366,7 @@ impl Catalogue {
             .filter_map(|named| named.of(caller.tenant_id))
             .map(|model| &**model)
             .filter(|model| {
-                caller.may_use(&model.name) && model.deployments(caller.tenant_id).next().is_some()
+                caller.may_use(&model.name) && model.deployments_for(caller).next().is_some()
             })
             .collect();
         usable.sort_unstable_by_key(|model| &model.name);
@@ -260,7 +381,15 @@ impl Catalogue {
     }
 }
 
-fn provider_key(row: &Row, sealer: &Sealer) -> Result<Option<ProviderKey>> {
+/// What is read of a provider key.
+const KEY_COLUMNS: &str = "id, name, provider, base_url, region, secret_sealed, tenant_id, settings, \
+    trouble, updated";
+
+fn provider_key(
+    row: &Row,
+    sealer: &Sealer,
+    loading: &mut Loading<'_>,
+) -> Result<Option<ProviderKey>> {
     let id = ProviderKeyId(row.get("id")?);
     let name: String = row.get("provider")?;
     let Some(provider) = Provider::find(&name) else {
@@ -302,8 +431,21 @@ fn provider_key(row: &Row, sealer: &Sealer) -> Result<Option<ProviderKey>> {
             "a provider key's secret cannot be used"
         );
     }
+    let saved: String = row.get("updated")?;
+    let trouble: String = row.get("trouble")?;
+    let health = loading
+        .healths
+        .keep(loading.before, (id.0, &saved, ""), || {
+            match &*trouble {
+                // Refused before this process began: one call may try.
+                "credentials" | "out_of_credit" => Health::refused_before(loading.now),
+                _ => Health::default(),
+            }
+        });
     Ok(Some(ProviderKey {
         id,
+        health,
+        saved,
         provider,
         price_region: provider.price_region(&base_url, &region),
         place_region: region.trim().to_owned(),
@@ -321,8 +463,11 @@ fn read_model(
     tenant: Option<TenantId>,
     keys: &HashMap<Id, Arc<ProviderKey>>,
     ledger: &Ledger,
+    loading: &mut Loading<'_>,
 ) -> Result<Model> {
     let name: String = row.get("name")?;
+    let public_model: Arc<str> = name.as_str().into();
+    let terms = Terms::read(row)?;
     let deployments: String = row.get("deployments")?;
     let deployments: Vec<DeploymentWire> =
         serde_json::from_str(&deployments).unwrap_or_else(|error| {
@@ -346,7 +491,18 @@ fn read_model(
                 (Some(key), Some(model)) => key == model,
                 _ => true,
             };
-            allowed.then(|| Arc::new(deployment(key, wire, own_prices.as_ref(), ledger)))
+            let health = loading.healths.keep(
+                loading.before,
+                (key.id.0, &key.saved, &wire.model),
+                Health::default,
+            );
+            allowed.then(|| {
+                let mut deployment = deployment(key, wire, own_prices.as_ref(), ledger);
+                deployment.public_model = Arc::clone(&public_model);
+                deployment.terms = terms;
+                deployment.health = health;
+                Arc::new(deployment)
+            })
         })
         .collect();
     usable.sort_by_key(|d| d.order);
@@ -355,8 +511,26 @@ fn read_model(
         let n: i64 = row.get(column)?;
         Ok(u64::try_from(n).ok().filter(|n| *n > 0))
     };
+    let limit = |column| -> Result<u32> {
+        let limit = positive(column)?.unwrap_or(0);
+        Ok(u32::try_from(limit).unwrap_or(u32::MAX))
+    };
     let created: String = row.get("created")?;
+    let fallbacks: String = row.get("fallbacks")?;
+    let fallback_on: String = row.get("fallback_on")?;
     Ok(Model {
+        fallbacks: serde_json::from_str(&fallbacks).unwrap_or_else(|error| {
+            tracing::warn!(model = name, %error, "a model's fallbacks cannot be read");
+            Vec::new()
+        }),
+        fallback_on: FallbackOn::read(&fallback_on),
+        terms,
+        id: row.get("id")?,
+        limits: Limits {
+            requests_per_minute: limit("rate_limit")?,
+            tokens_per_minute: limit("tokens_per_minute")?,
+            parallel_requests: limit("parallel_requests")?,
+        },
         deployments: usable,
         max_output_tokens: positive("max_output_tokens")?,
         context_window: positive("context_window")?,
@@ -377,7 +551,11 @@ fn deployment(
     let own = own_prices.map(|own| Arc::new(PriceVersion::own(provider, &wire.model, own)));
     // The demo provider is ours and costs nothing unless a price is set.
     let free = || (key.provider == Provider::Demo).then(|| Arc::new(PriceVersion::free()));
-    Deployment {
+    let mut deployment = Deployment {
+        public_model: Arc::default(),
+        terms: Terms::default(),
+        health: Arc::default(),
+        works_in: WorksIn::Unknown,
         key: Arc::clone(key),
         max_output_tokens: book.as_ref().and_then(|b| b.max_output_tokens),
         max_input_tokens: book.as_ref().and_then(|b| b.max_input_tokens),
@@ -385,7 +563,25 @@ fn deployment(
         model: wire.model,
         weight: wire.weight,
         order: wire.order,
+    };
+    deployment.works_in = deployment.place().works_in();
+    deployment
+}
+
+/// The provider's name of a model that is deployed with a key.
+async fn first_model_of(db: &Db, key: ProviderKeyId) -> Result<Option<String>> {
+    let sql = "select deployments from models where deployments like $1 order by name limit 20";
+    let pattern = format!("%{key}%");
+    for row in db.query(sql, vec![pattern.into()]).await? {
+        let deployments: String = row.at(0)?;
+        let deployments: Vec<DeploymentWire> =
+            serde_json::from_str(&deployments).unwrap_or_default();
+        let found = deployments.into_iter().find(|d| d.provider_key == key.0);
+        if let Some(found) = found {
+            return Ok(Some(found.model));
+        }
     }
+    Ok(None)
 }
 
 fn tenant(row: &Row) -> Result<Option<TenantId>> {

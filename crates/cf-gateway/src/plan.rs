@@ -7,17 +7,102 @@ use cf_ledger::PriceVersion;
 use cf_llm::{ChatRequest, OutputPlan};
 
 use crate::Inner;
+use crate::limits::ModelLimits;
 use crate::models::{Deployment, Model};
+use crate::reserve::WorstCase;
 
 /// Output assumed where neither client, model record nor price book set a
 /// limit; it is then sent with the call.
 const DEFAULT_OUTPUT: u64 = 8_192;
+
+/// Models in a model's place at most.
+pub const FALLBACKS: usize = 5;
+/// A usual answer, where the client sets no limit.
+const USUAL_OUTPUT: u64 = 1_024;
 
 /// A deployment with the prices its calls are billed by.
 #[derive(Clone)]
 pub struct Candidate {
     pub deployment: Arc<Deployment>,
     pub price: Arc<PriceVersion>,
+}
+
+/// A model that may answer: the one asked for, or one in its place.
+pub struct Way {
+    pub public_model: String,
+    pub candidates: Vec<Candidate>,
+    /// What it may cost there at most.
+    pub worst: WorstCase,
+    pub output: OutputPlan,
+    /// Whether the answer may be shorter than the client allows.
+    pub lowered: bool,
+    pub limits: Option<ModelLimits>,
+}
+
+impl Way {
+    fn of(
+        inner: &Inner,
+        request: &ChatRequest<'_>,
+        model: &Model,
+        caller: &Caller,
+    ) -> Result<Self> {
+        let candidates = candidates(inner, model, caller, request.tier)?;
+        let mut worst = WorstCase::of(request, model, &candidates)?;
+        let output = output_plan(request, model, &candidates, worst.input());
+        worst.never_above(output.tokens);
+        Ok(Self {
+            public_model: model.name.clone(),
+            candidates,
+            worst,
+            output,
+            lowered: output.tell && request.max_output_tokens.is_some(),
+            limits: model.limits(),
+        })
+    }
+
+    /// The budget covers no more output than this.
+    pub fn lower_to(&mut self, tokens: u64) {
+        if self.output.tokens > tokens {
+            self.output = OutputPlan { tokens, tell: true };
+            self.lowered = true;
+        }
+    }
+}
+
+/// The ways a call may go, one after the other: to the model asked for, then to
+/// those in its place that this caller may use too. At least one.
+pub fn ways(
+    inner: &Inner,
+    request: &ChatRequest<'_>,
+    model: &Model,
+    caller: &Caller,
+) -> Result<Vec<Way>> {
+    let mut ways = Vec::with_capacity(1);
+    let mut refusal = None;
+    match Way::of(inner, request, model, caller) {
+        Ok(way) => ways.push(way),
+        // It has nobody to go to.
+        Err(error)
+            if matches!(error.kind, Kind::Upstream { .. } | Kind::ModelNotAllowed)
+                && model.fallback_on.unavailable() =>
+        {
+            refusal = Some(error);
+        }
+        Err(error) => return Err(error),
+    }
+    for name in model.fallbacks.iter().take(FALLBACKS) {
+        if *name == model.name || ways.iter().any(|way| way.public_model == *name) {
+            continue;
+        }
+        // What this caller may not use, or what has no price, is not in its place.
+        let way = find_model(inner, caller, name)
+            .and_then(|other| Way::of(inner, request, &other, caller));
+        ways.extend(way);
+    }
+    match refusal {
+        Some(refusal) if ways.is_empty() => Err(refusal),
+        _ => Ok(ways),
+    }
 }
 
 /// The model of this name, if it exists for this caller and may be used.
@@ -65,7 +150,13 @@ pub fn candidates_at(
             model.name
         ),
     );
+    let mut elsewhere = 0;
     for deployment in model.deployments(caller.tenant_id) {
+        // Whatever else: a tenant limited to regions is served in these alone.
+        if !deployment.works_in.is_allowed(&caller.regions) {
+            elsewhere += 1;
+            continue;
+        }
         let provider = deployment.key.provider;
         // A call without a price cannot be held to a budget.
         let Some(price) = price(deployment) else {
@@ -98,11 +189,20 @@ pub fn candidates_at(
             price,
         });
     }
-    if found.is_empty() {
-        Err(reason)
-    } else {
-        Ok(found)
+    if !found.is_empty() {
+        return Ok(found);
     }
+    if elsewhere > 0 {
+        reason = Error::new(
+            Kind::ModelNotAllowed,
+            format!(
+                "The model \"{}\" is not offered in the regions that your tenant is limited to ({}).",
+                model.name,
+                caller.regions.join(", ")
+            ),
+        );
+    }
+    Err(reason)
 }
 
 /// The most of a limit that every candidate has; `None` if one has none.
@@ -145,6 +245,13 @@ pub fn output_plan(
             tell: true,
         },
     }
+}
+
+/// Tokens that a call is likely to use, for limits a minute: the prompt by
+/// estimate, and the output that the client allows, or a usual answer.
+pub fn likely_tokens(prompt: u64, asked: Option<u64>, most: u64, answers: u64) -> u64 {
+    let output = asked.unwrap_or(USUAL_OUTPUT).min(most);
+    prompt.saturating_add(output.saturating_mul(answers))
 }
 
 fn not_found(model: &str) -> Error {

@@ -34,9 +34,8 @@ pub struct Call<'a> {
 /// What is known of a call before it is sent.
 pub fn describe(headers: &mut HeaderMap, request_id: &RequestId, admission: &Admission) {
     set(headers, "x-request-id", request_id.as_str());
-    if let Some((limit, left)) = admission.requests {
-        set(headers, "x-ratelimit-limit-requests", &limit.to_string());
-        set(headers, "x-ratelimit-remaining-requests", &left.to_string());
+    for (name, value) in admission.standings.headers() {
+        set(headers, name, &value);
     }
 }
 
@@ -206,6 +205,9 @@ fn stream(
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Proxies in front must not collect what is meant to flow.
     set(&mut call.headers, "x-accel-buffering", "no");
+    let deadlines = (meter.deployment()).map_or(call.inner.deadlines, |d| {
+        d.terms.deadlines(call.inner.deadlines)
+    });
     let drains = (meter.deployment())
         .is_some_and(|d| d.key.hang_up.drains(true))
         .then(|| call.inner.drains.clone());
@@ -213,7 +215,7 @@ fn stream(
         upstream,
         Some(call.request.dialect),
         meter,
-        call.inner.deadlines,
+        deadlines,
         call.ends_at,
         drains,
         call.keep,

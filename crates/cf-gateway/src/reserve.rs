@@ -20,10 +20,9 @@ pub const COUNTERS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a call may cost at most, wherever it ends up.
-pub struct WorstCase<'a> {
-    candidates: &'a [Candidate],
-    /// What can go in, one for each candidate.
-    inputs: Vec<InputBound>,
+#[derive(Default)]
+pub struct WorstCase {
+    parts: Vec<Part>,
     /// How many answers are wanted.
     n: u64,
     /// Output beyond the limit, of each.
@@ -31,19 +30,32 @@ pub struct WorstCase<'a> {
     tier: ServiceTier,
 }
 
-impl<'a> WorstCase<'a> {
+/// What it may cost at one candidate.
+struct Part {
+    candidate: Candidate,
+    /// Tokens that the model takes there, where that is known.
+    context: Option<u64>,
+    /// What can go in.
+    input: InputBound,
+    /// The output limit there, whatever is asked for.
+    most: u64,
+}
+
+impl WorstCase {
     /// By bytes and rules.
-    pub fn of(
-        request: &ChatRequest<'_>,
-        model: &Model,
-        candidates: &'a [Candidate],
-    ) -> Result<Self> {
-        let bound = |c: &Candidate| {
-            let context = context(model, c);
-            request.input_bound(&c.deployment.place(), context)
+    pub fn of(request: &ChatRequest<'_>, model: &Model, candidates: &[Candidate]) -> Result<Self> {
+        let part = |candidate: &Candidate| {
+            let context = (model.context_window).or(candidate.deployment.max_input_tokens);
+            let input = request.input_bound(&candidate.deployment.place(), context)?;
+            Some(Part {
+                candidate: candidate.clone(),
+                context,
+                input,
+                most: u64::MAX,
+            })
         };
-        let inputs: Option<Vec<InputBound>> = candidates.iter().map(bound).collect();
-        let inputs = inputs.ok_or_else(|| {
+        let parts: Option<Vec<Part>> = candidates.iter().map(part).collect();
+        let parts = parts.ok_or_else(|| {
             Error::new(
                 Kind::Unprocessable,
                 format!(
@@ -55,24 +67,42 @@ impl<'a> WorstCase<'a> {
             )
         })?;
         Ok(Self {
-            candidates,
-            inputs,
+            parts,
             n: request.n,
             beyond: request.output_beyond_limit(),
             tier: request.tier,
         })
     }
 
+    /// The dearest of all of these, of one request; they are left without their own.
+    pub fn of_all<'a>(all: impl Iterator<Item = &'a mut Self>) -> Self {
+        all.map(std::mem::take)
+            .reduce(|mut one, other| {
+                one.parts.extend(other.parts);
+                one
+            })
+            .unwrap_or_default()
+    }
+
+    /// No more output comes of it, whatever limit is asked for.
+    pub fn never_above(&mut self, tokens: u64) {
+        for part in &mut self.parts {
+            part.most = tokens;
+        }
+    }
+
     /// Tokens that can go in at most.
     pub fn input(&self) -> u64 {
-        let tokens = self.inputs.iter().map(InputBound::tokens);
+        let tokens = self.parts.iter().map(|part| part.input.tokens());
         tokens.max().unwrap_or(0)
     }
 
     /// What the call costs at most with an output limit.
     pub fn cost(&self, limit: u64) -> PicoUsd {
-        let output = limit.saturating_add(self.beyond).saturating_mul(self.n);
-        let costs = self.candidates.iter().zip(&self.inputs).map(|(c, input)| {
+        let costs = self.parts.iter().map(|part| {
+            let input = &part.input;
+            let limit = limit.min(part.most);
+            let output = limit.saturating_add(self.beyond).saturating_mul(self.n);
             let most = Most {
                 any: input.any,
                 text: input.text,
@@ -86,7 +116,8 @@ impl<'a> WorstCase<'a> {
                 output,
                 web_searches: input.web_searches,
             };
-            c.price.worst_case_at_most(&most, self.tier)
+            let price = &part.candidate.price;
+            price.worst_case_at_most(&most, self.tier)
         });
         costs.fold(PicoUsd(0), Ord::max)
     }
@@ -107,20 +138,14 @@ impl<'a> WorstCase<'a> {
 
     /// Counts the text instead of bounding it. Nothing changes where that cannot be
     /// done, or not soon.
-    async fn count(
-        &mut self,
-        inner: &Inner,
-        request: &ChatRequest<'_>,
-        model: &Model,
-        body: Bytes,
-    ) {
+    async fn count(&mut self, inner: &Inner, request: &ChatRequest<'_>, body: Bytes) {
         let wait = tokio::time::timeout(PATIENCE, Arc::clone(&inner.counting).acquire_owned());
         let Ok(Ok(turn)) = wait.await else { return };
         let dialect = request.dialect;
         let places: Vec<_> = self
-            .candidates
+            .parts
             .iter()
-            .map(|c| (Arc::clone(&c.deployment), context(model, c)))
+            .map(|part| (Arc::clone(&part.candidate.deployment), part.context))
             .collect();
         let work = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -131,16 +156,11 @@ impl<'a> WorstCase<'a> {
             bounds.collect::<Option<Vec<InputBound>>>()
         });
         if let Ok(Some(counted)) = work.await {
-            self.inputs = counted;
+            for (part, counted) in self.parts.iter_mut().zip(counted) {
+                part.input = counted;
+            }
         }
     }
-}
-
-/// Tokens that a model takes at a deployment, where that is known.
-fn context(model: &Model, candidate: &Candidate) -> Option<u64> {
-    model
-        .context_window
-        .or(candidate.deployment.max_input_tokens)
 }
 
 /// Who asks for what.
@@ -160,8 +180,9 @@ pub struct Reservation<'a> {
 pub async fn reserve(
     inner: &Inner,
     asked: &Reservation<'_>,
-    worst: &mut WorstCase<'_>,
+    worst: &mut WorstCase,
 ) -> Result<Hold> {
+    let total = asked.model.terms.deadlines(inner.deadlines).total;
     let hold = |worst: PicoUsd, least: PicoUsd| {
         inner.ledger.reserve(HoldRequest {
             request_id: asked.request_id.clone(),
@@ -169,19 +190,20 @@ pub async fn reserve(
             model: asked.model.name.clone(),
             worst,
             least,
-            expires_in: inner.deadlines.total + Duration::from_secs(60),
+            expires_in: total + Duration::from_secs(60),
         })
     };
-    let countable = worst
-        .candidates
-        .iter()
-        .all(|c| asked.request.is_countable(&c.deployment.place()));
+    let countable = worst.parts.iter().all(|part| {
+        asked
+            .request
+            .is_countable(&part.candidate.deployment.place())
+    });
     if countable {
         let whole = worst.cost(asked.limit);
         match hold(whole, whole).await {
             Err(error) if error.kind == Kind::BudgetExceeded => {
                 let body = asked.body.clone();
-                worst.count(inner, asked.request, asked.model, body).await;
+                worst.count(inner, asked.request, body).await;
             }
             told => return told,
         }

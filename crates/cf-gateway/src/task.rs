@@ -48,10 +48,12 @@ pub async fn run(
     attendance: Arc<Attendance>,
 ) -> Result<Response<GatewayBody>> {
     let inner = &*gateway.0;
-    let ends_at = Instant::now() + inner.deadlines.total;
     let model = find_model(inner, &caller, &request.model)?;
+    let total = model.terms.deadlines(inner.deadlines).total;
+    let ends_at = Instant::now() + total;
     let mut candidates = candidates(inner, &request, &model, &caller)?;
-    let admission = inner.limiter.admit(&caller)?;
+    let likely = request.estimate().prompt_tokens();
+    let admission = inner.limiter.admit(&caller, model.limits(), likely)?;
     let mut headers = HeaderMap::with_capacity(12);
     describe(&mut headers, &request_id, &admission);
     if request.dialect() == Dialect::Anthropic {
@@ -68,7 +70,7 @@ pub async fn run(
             worst,
             // It is made whole or not at all.
             least: worst,
-            expires_in: inner.deadlines.total + Duration::from_secs(60),
+            expires_in: total + Duration::from_secs(60),
         })
         .await?;
     let mut running = Running {
@@ -369,11 +371,13 @@ impl Running<'_> {
         let drains = (meter.deployment())
             .is_some_and(|d| d.key.hang_up.drains(true))
             .then(|| self.inner.drains.clone());
+        let usual = self.inner.deadlines;
+        let deadlines = (meter.deployment()).map_or(usual, |d| d.terms.deadlines(usual));
         let body = GatewayBody::stream(
             Upstream::Http(body),
             is_events.then_some(Dialect::OpenAi),
             meter,
-            self.inner.deadlines,
+            deadlines,
             self.ends_at,
             drains,
             None,

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use cf_base::{Clock, Error, Kind, Result, Secret};
+use cf_base::{Clock, Error, Kind, Secret};
 use cf_http::HttpClient;
-use cf_llm::{Token, TokenSource};
+use cf_llm::{Cause, Token, TokenSource, UpstreamFailure};
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use parking_lot::Mutex;
@@ -32,7 +32,7 @@ impl Tokens {
         source: &TokenSource,
         http: &HttpClient,
         clock: &Clock,
-    ) -> Result<Secret> {
+    ) -> Result<Secret, UpstreamFailure> {
         if let Some(token) = self.fresh(clock, EARLY) {
             return Ok(token);
         }
@@ -69,18 +69,24 @@ impl Tokens {
     }
 }
 
-async fn fetch(source: &TokenSource, http: &HttpClient, clock: &Clock) -> Result<Token> {
-    let failed = |sentence: &'static str| Error::new(Kind::Upstream { status: 502 }, sentence);
-    let asked = source.request(clock.now()).map_err(failed)?;
+async fn fetch(
+    source: &TokenSource,
+    http: &HttpClient,
+    clock: &Clock,
+) -> Result<Token, UpstreamFailure> {
+    let error = |sentence: &'static str| Error::new(Kind::Upstream { status: 502 }, sentence);
+    let at_fault = |sentence| UpstreamFailure::ours(Cause::Record, error(sentence));
+    let asked = source.request(clock.now()).map_err(at_fault)?;
     let request = Request::builder()
         .method(Method::POST)
         .uri(asked.url)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::USER_AGENT, "cloudfreedom")
         .body(Full::new(asked.form))
-        .map_err(|_| failed("The address where tokens are fetched is not valid."))?;
+        .map_err(|_| at_fault("The address where tokens are fetched is not valid."))?;
     let response = http.send(request, PATIENCE).await.map_err(|cause| {
-        failed("Nobody could be reached where the provider's tokens are given out.").because(cause)
+        let sentence = "Nobody could be reached where the provider's tokens are given out.";
+        UpstreamFailure::ours(Cause::Failed, error(sentence).because(cause))
     })?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER).collect();
@@ -96,10 +102,16 @@ async fn fetch(source: &TokenSource, http: &HttpClient, clock: &Clock) -> Result
         .then(|| Token::read(&body, clock.now()))
         .flatten();
     token.ok_or_else(|| {
-        failed(
-            "The provider gave no token for the credentials of the provider key. An administrator \
-             must check them.",
-        )
-        .because(format!("the token endpoint answered with status {status}"))
+        let sentence = "The provider gave no token for the credentials of the provider key. An \
+                        administrator must check them.";
+        let told = format!("the token endpoint answered with status {status}");
+        let cause = match status.is_client_error() {
+            true => Cause::Credentials,
+            false => Cause::Failed,
+        };
+        UpstreamFailure {
+            status: status.as_u16(),
+            ..UpstreamFailure::ours(cause, error(sentence).because(told))
+        }
     })
 }

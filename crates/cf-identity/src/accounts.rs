@@ -220,7 +220,9 @@ impl From<DbError> for NoCaller {
 pub(crate) const USER_COLUMNS: &str = "\
     u.id as user_id, u.email, u.verified, u.name as user_name, u.role, u.status as user_status, \
     u.tenant_id, u.product_id, u.password_hash, u.token_key, u.created, u.updated, \
-    t.status as tenant_status, t.currency as tenant_currency, \
+    t.status as tenant_status, t.currency as tenant_currency, t.regions as tenant_regions, \
+    t.rate_limit as tenant_rate_limit, t.tokens_per_minute as tenant_tokens_per_minute, \
+    t.parallel_requests as tenant_parallel_requests, \
     p.id as found_product_id, p.currency as product_currency, p.models as product_models, \
     p.rate_limit, p.tokens_per_minute, p.parallel_requests";
 
@@ -267,7 +269,7 @@ pub(crate) async fn load(
     };
     let caller = match collection {
         AuthCollection::Superusers => Err(NoCaller::Refused(Refusal::Superuser)),
-        AuthCollection::Users => read_caller(&row, &account, None, Vec::new()).map(Arc::new),
+        AuthCollection::Users => read_caller(&row, &account, None).map(Arc::new),
     };
     Ok(Some(Loaded { account, caller }))
 }
@@ -279,7 +281,7 @@ pub(crate) async fn load_for_books(db: &Db, id: UserId) -> Result<Option<Arc<Cal
         return Ok(None);
     };
     let account = read_user(&row)?;
-    match read_payer(&row, &account, None, Vec::new()) {
+    match read_payer(&row, &account, None) {
         Ok(caller) => Ok(Some(Arc::new(caller))),
         Err(no) => Err(no.into()),
     }
@@ -327,24 +329,40 @@ fn read_superuser(row: &Row) -> Result<Account, DbError> {
     })
 }
 
+/// What an API key allows of its user's.
+pub(crate) struct KeyTerms {
+    pub id: KeyId,
+    pub models: Vec<String>,
+    pub limits: Limits,
+}
+
+impl KeyTerms {
+    /// Columns of `api_keys k` that this reads.
+    pub(crate) const COLUMNS: &str = "\
+        k.id as key_id, k.models as key_models, k.rate_limit as key_rate_limit, \
+        k.tokens_per_minute as key_tokens_per_minute, k.parallel_requests as key_parallel_requests";
+
+    pub(crate) fn read(row: &Row) -> Result<Self, NoCaller> {
+        Ok(Self {
+            id: KeyId(row.get("key_id")?),
+            models: names(row, "key_models")?,
+            limits: limits(row, "key_")?,
+        })
+    }
+}
+
 /// What the user of a row with [`USER_COLUMNS`] may do at the router.
 pub(crate) fn read_caller(
     row: &Row,
     account: &Account,
-    key_id: Option<KeyId>,
-    key_models: Vec<String>,
+    key: Option<KeyTerms>,
 ) -> Result<Caller, NoCaller> {
     account.access().map_err(NoCaller::Refused)?;
-    read_payer(row, account, key_id, key_models)
+    read_payer(row, account, key)
 }
 
 /// The same whatever the status, for what was used already.
-fn read_payer(
-    row: &Row,
-    account: &Account,
-    key_id: Option<KeyId>,
-    key_models: Vec<String>,
-) -> Result<Caller, NoCaller> {
+fn read_payer(row: &Row, account: &Account, key: Option<KeyTerms>) -> Result<Caller, NoCaller> {
     let tenant_id = account
         .tenant_id
         .ok_or(NoCaller::Refused(Refusal::NoTenant))?;
@@ -353,19 +371,18 @@ fn read_payer(
     if account.product_id.is_some() && !has_product {
         return Err(NoCaller::Refused(Refusal::ProductMissing));
     }
-    let (currency, product_models, limits) = if has_product {
-        let limits = Limits {
-            requests_per_minute: limit(row, "rate_limit")?,
-            tokens_per_minute: limit(row, "tokens_per_minute")?,
-            parallel_requests: limit(row, "parallel_requests")?,
-        };
+    let (currency, product_models, user_limits) = if has_product {
         (
             currency(row, "product_currency")?,
             names(row, "product_models")?,
-            limits,
+            limits(row, "")?,
         )
     } else {
         (tenant_currency, Vec::new(), Limits::default())
+    };
+    let (key_id, key_models, key_limits) = match key {
+        Some(key) => (Some(key.id), key.models, key.limits),
+        None => (None, Vec::new(), Limits::default()),
     };
     Ok(Caller {
         user_id: UserId(account.id),
@@ -375,7 +392,11 @@ fn read_payer(
         product_id: account.product_id,
         product_models,
         key_models,
-        limits,
+        limits: user_limits,
+        key_limits,
+        tenant_limits: limits(row, "tenant_")?,
+        // What cannot be read must not become "anywhere": it is an error.
+        regions: names(row, "tenant_regions")?,
         currency,
         tenant_currency,
     })
@@ -424,6 +445,15 @@ fn currency(row: &Row, column: &str) -> Result<Currency, DbError> {
     let text: String = row.get(column)?;
     Currency::parse(&text)
         .ok_or_else(|| DbError::Data(format!("column {column} is not a currency: {text:?}")))
+}
+
+/// The limits in the columns whose names begin so.
+fn limits(row: &Row, of: &str) -> Result<Limits, DbError> {
+    Ok(Limits {
+        requests_per_minute: limit(row, &format!("{of}rate_limit"))?,
+        tokens_per_minute: limit(row, &format!("{of}tokens_per_minute"))?,
+        parallel_requests: limit(row, &format!("{of}parallel_requests"))?,
+    })
 }
 
 /// Zero means no limit, so a number below zero must not be taken for it.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cf_base::{Error, KeyId, Kind, Result, Secret, TenantId, Timestamp, UserId};
+use cf_base::{Error, KeyId, Kind, Limits, Result, Secret, TenantId, Timestamp, UserId};
 use cf_db::{DbError, Tx};
 
 use crate::Identity;
@@ -36,6 +36,8 @@ pub struct NewKey {
     pub name: String,
     /// Models it may use (empty: all that the product allows).
     pub models: Vec<String>,
+    /// How much may be asked with it at a time.
+    pub limits: Limits,
     /// When it ends, if it does.
     pub expires: Option<Timestamp>,
     /// A key from elsewhere, set by an admin; none: a random one is made.
@@ -139,8 +141,9 @@ impl Identity {
             .unwrap_or_default();
         tx.execute(
             "insert into api_keys \
-             (id, name, user_id, tenant_id, prefix, last4, hash, models, expires, created, updated) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+             (id, name, user_id, tenant_id, prefix, last4, hash, models, expires, created, updated, \
+             rate_limit, tokens_per_minute, parallel_requests) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13)",
             vec![
                 id.into(),
                 new.name.into(),
@@ -152,6 +155,9 @@ impl Identity {
                 models.into(),
                 expires.into(),
                 date.into(),
+                i64::from(new.limits.requests_per_minute).into(),
+                i64::from(new.limits.tokens_per_minute).into(),
+                i64::from(new.limits.parallel_requests).into(),
             ],
         )
         .await

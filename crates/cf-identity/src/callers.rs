@@ -9,7 +9,7 @@ use cf_db::DbError;
 use quick_cache::sync::Cache;
 
 use crate::Identity;
-use crate::accounts::{self, NoCaller, USER_COLUMNS, USER_JOINS};
+use crate::accounts::{self, KeyTerms, NoCaller, USER_COLUMNS, USER_JOINS};
 use crate::api_keys::is_key_text;
 use crate::cache::ReadAt;
 use crate::last_used::Use;
@@ -126,12 +126,13 @@ impl Identity {
         let now = self.0.clock.now();
         // The key itself comes before one that it was the predecessor of.
         let sql = format!(
-            "select k.id as key_id, k.hash, k.previous_until, k.models as key_models, k.expires, \
+            "select {}, k.hash, k.previous_until, k.expires, \
              k.status as key_status, {USER_COLUMNS} \
              from api_keys k join users u on u.id = k.user_id {USER_JOINS} \
              where k.hash = $1 or (k.previous_hash = $1 and k.previous_until > $2) \
              order by case when k.hash = $1 then 0 else 1 end \
-             limit 1"
+             limit 1",
+            KeyTerms::COLUMNS
         );
         let params = vec![hash.as_str().into(), now.into()];
         let Some(row) = self.0.db.query_opt(&sql, params).await? else {
@@ -144,12 +145,10 @@ impl Identity {
             .then(|| row.get::<Timestamp>("previous_until"))
             .transpose()?;
         let state = if row.get::<String>("key_status")? == "active" {
-            let caller = accounts::names(&row, "key_models")
-                .map_err(NoCaller::from)
-                .and_then(|models| {
-                    let account = accounts::read_user(&row)?;
-                    accounts::read_caller(&row, &account, Some(key_id), models)
-                });
+            let caller = KeyTerms::read(&row).and_then(|key| {
+                let account = accounts::read_user(&row)?;
+                accounts::read_caller(&row, &account, Some(key))
+            });
             match caller {
                 Ok(caller) => State::Good(Arc::new(caller)),
                 Err(no) => State::Refused(no),

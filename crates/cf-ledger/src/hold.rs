@@ -30,7 +30,8 @@ pub enum CallStatus {
 }
 
 impl CallStatus {
-    pub(crate) fn as_str(self) -> &'static str {
+    /// The word for it in the usage log.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Error => "error",
@@ -53,6 +54,8 @@ pub struct CallRecord {
     pub usage: Usage,
     /// The prices it is billed by.
     pub price: Arc<PriceVersion>,
+    /// What was tried before, as JSON; empty where the first deployment answered.
+    pub attempts: String,
     /// What became of it.
     pub status: CallStatus,
     /// Whether the usage is an estimate of ours instead of the provider's count.
@@ -272,6 +275,7 @@ impl Hold {
             rate: self.rate.clone(),
             tenant_rate: self.tenant_rate.rate,
             price: Some(call.price),
+            attempts: call.attempts,
             status: call.status,
             estimated: call.estimated,
             source: "router",
@@ -293,6 +297,7 @@ impl Drop for Hold {
                 provider_key_id: None,
                 usage: Usage::default(),
                 price: Arc::new(PriceVersion::free()),
+                attempts: String::new(),
                 status: CallStatus::Cancelled,
                 estimated: false,
                 latency_ms: self.ledger.0.clock.now().millis_since(self.started),
@@ -326,6 +331,7 @@ pub(crate) fn expire(ledger: &Ledger, row: HoldRow, permit: mpsc::OwnedPermit<Op
         provider_key_id: None,
         usage: Usage::default(),
         price: Arc::new(PriceVersion::free()),
+        attempts: String::new(),
         status: CallStatus::Expired,
         estimated: false,
         latency_ms: 0,
@@ -380,6 +386,7 @@ pub(crate) struct UsageRow {
     pub rate: Rate,
     pub tenant_rate: ExchangeRate,
     pub price: Option<Arc<PriceVersion>>,
+    pub attempts: String,
     pub status: CallStatus,
     pub estimated: bool,
     pub source: &'static str,
@@ -395,9 +402,9 @@ impl UsageRow {
         cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, \
         audio_input_tokens, audio_output_tokens, extra, provider_cost, cost, currency, tenant_cost, tenant_currency, \
         exchange_rate, tenant_exchange_rate, exchange_rate_date, price_version, status, estimated, \
-        source, latency_ms, time_to_first_token_ms, request_hash, metadata, created) \
+        source, latency_ms, time_to_first_token_ms, request_hash, metadata, created, attempts) \
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-        $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)";
+        $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)";
 
     pub(crate) fn values(&self, id: Id, created: &str) -> Vec<Value> {
         let count = |tokens: u64| Value::Int(i64::try_from(tokens).unwrap_or(i64::MAX));
@@ -440,6 +447,7 @@ impl UsageRow {
             (&self.request_hash).into(),
             (&self.metadata).into(),
             created.into(),
+            (&self.attempts).into(),
         ]
     }
 

@@ -59,7 +59,9 @@ pub use rates::{Rate, RateState, Rates, rates_in_use};
 pub use resets::{ClosedPeriod, MAX_PERIODS, closed_periods, reset_budget, reset_due_budgets};
 pub use statements::{FeeLine, STATEMENT_LINES, Statement, UsageLine, statement_counts};
 pub use totals::Totals;
-pub use usage::{SUMMARY_ROWS, SummaryBy, SummaryFilter, SummaryRow};
+pub use usage::{
+    KeyUsage, SUMMARY_ROWS, SummaryBy, SummaryFilter, SummaryRow, usage_by_provider_key,
+};
 pub use verify::Difference;
 pub use windows::{MAX_WINDOWS, WindowSpec, check_windows, set_time_zone, set_windows};
 pub use zone::Zone;

@@ -97,7 +97,22 @@ type Sums = [i64; SUMS.len()];
 /// What a batch adds to the sums. In the order of the keys, so that no two
 /// processes wait for each other.
 #[derive(Default)]
-pub(crate) struct Rollups(BTreeMap<Group, Sums>);
+pub(crate) struct Rollups {
+    groups: BTreeMap<Group, Sums>,
+    /// By day and provider key.
+    keys: BTreeMap<(String, String), [i64; KEY_SUMS.len()]>,
+}
+
+/// Columns of `usage_provider_key_days` that are sums; as places in [`SUMS`] they
+/// are [`KEY_PLACES`].
+pub(crate) const KEY_SUMS: [&str; 5] = [
+    "requests",
+    "failed",
+    "prompt_tokens",
+    "completion_tokens",
+    "provider_cost",
+];
+const KEY_PLACES: [usize; KEY_SUMS.len()] = [0, 1, 2, 3, 17];
 
 impl Rollups {
     /// Adds a row that is written at `created`.
@@ -138,6 +153,7 @@ impl Rollups {
             usage.provider_cost().0,
         ];
         self.sum((hour_of(created), group), sums, 1);
+        self.sum_key(created, &usage.provider_key_id, &sums, 1);
     }
 
     /// Columns that [`Rollups::take_back`] reads.
@@ -147,7 +163,7 @@ impl Rollups {
             .map(|(_, name)| *name)
             .collect();
         format!(
-            "created, status, extra, {}, {}",
+            "created, status, extra, provider_key_id, {}, {}",
             GROUP.join(", "),
             sums.join(", ")
         )
@@ -156,12 +172,26 @@ impl Rollups {
     /// Takes a row out again that is deleted.
     pub(crate) fn take_back(&mut self, row: &Row) -> Result<(), DbError> {
         let created: String = row.get("created")?;
-        self.sum((hour_of(&created), group_of(row)?), sums_of(row)?, -1);
+        let sums = sums_of(row)?;
+        self.sum((hour_of(&created), group_of(row)?), sums, -1);
+        let key: String = row.get("provider_key_id")?;
+        self.sum_key(&created, &key, &sums, -1);
         Ok(())
     }
 
+    fn sum_key(&mut self, created: &str, key: &str, sums: &Sums, sign: i64) {
+        if key.is_empty() {
+            return;
+        }
+        let day = created.get(..10).unwrap_or(created).to_owned();
+        let all = self.keys.entry((day, key.to_owned())).or_default();
+        for (all, at) in all.iter_mut().zip(KEY_PLACES) {
+            *all = all.saturating_add(sums[at].saturating_mul(sign));
+        }
+    }
+
     fn sum(&mut self, group: Group, sums: Sums, sign: i64) {
-        let all = self.0.entry(group).or_insert([0; SUMS.len()]);
+        let all = self.groups.entry(group).or_insert([0; SUMS.len()]);
         for (all, one) in all.iter_mut().zip(sums) {
             *all = all.saturating_add(one.saturating_mul(sign));
         }
@@ -169,12 +199,12 @@ impl Rollups {
 
     /// Adds everything to what stands in the database.
     pub(crate) async fn write(self, tx: &mut Tx) -> Result<(), DbError> {
-        if self.0.is_empty() {
+        if self.groups.is_empty() {
             return Ok(());
         }
         for (coarse, sql) in COARSER.iter().zip(upserts().coarse.iter()) {
             let mut rows: BTreeMap<Vec<&str>, [i64; COARSE.len()]> = BTreeMap::new();
-            for ((hour, group), sums) in &self.0 {
+            for ((hour, group), sums) in &self.groups {
                 let mut key = vec![&hour[..coarse.time_chars]];
                 key.extend(coarse.group.iter().map(|at| group[*at].as_str()));
                 let row = rows.entry(key).or_insert([0; COARSE.len()]);
@@ -190,7 +220,7 @@ impl Rollups {
                 .collect();
             tx.execute_many(sql, rows).await?;
         }
-        let rows = (self.0.into_iter())
+        let rows = (self.groups.into_iter())
             .map(|((hour, group), sums)| {
                 std::iter::once(hour)
                     .chain(group)
@@ -200,6 +230,18 @@ impl Rollups {
             })
             .collect();
         tx.execute_many(&upserts().hours, rows).await?;
+        if !self.keys.is_empty() {
+            let rows = (self.keys.into_iter())
+                .map(|((day, key), sums)| {
+                    [day, key]
+                        .into_iter()
+                        .map(Value::from)
+                        .chain(sums.into_iter().map(Value::from))
+                        .collect()
+                })
+                .collect();
+            tx.execute_many(&upserts().keys, rows).await?;
+        }
         Ok(())
     }
 }
@@ -252,6 +294,7 @@ fn sums_of(row: &Row) -> Result<Sums, DbError> {
 }
 
 struct Upserts {
+    keys: String,
     hours: String,
     coarse: [String; COARSER.len()],
 }
@@ -260,6 +303,12 @@ struct Upserts {
 fn upserts() -> &'static Upserts {
     static UPSERTS: std::sync::OnceLock<Upserts> = std::sync::OnceLock::new();
     UPSERTS.get_or_init(|| Upserts {
+        keys: upsert(
+            "usage_provider_key_days",
+            "day",
+            &["provider_key_id"],
+            &KEY_SUMS,
+        ),
         hours: upsert("usage_hours", "hour", &GROUP, &SUMS),
         coarse: COARSER.each_ref().map(|coarse| {
             let group: Vec<&str> = coarse.group.iter().map(|at| GROUP[*at]).collect();

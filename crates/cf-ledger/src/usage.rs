@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use cf_base::{Nanos, Timestamp};
-use cf_db::{Row, Value};
+use cf_db::{Db, Row, Value};
 
 use crate::zone::{Zone, hour, hour_after, hour_text};
 use crate::{Ledger, Totals};
@@ -281,6 +281,49 @@ impl Ledger {
             })
             .collect()
     }
+}
+
+/// What calls with a provider key used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyUsage {
+    /// The key's id.
+    pub provider_key_id: String,
+    /// Calls.
+    pub requests: i64,
+    /// Calls that the provider failed.
+    pub failed: i64,
+    /// Tokens that went in.
+    pub prompt_tokens: i64,
+    /// Tokens that came out.
+    pub completion_tokens: i64,
+    /// In US dollars.
+    pub provider_cost: Nanos,
+}
+
+/// Provider keys that are summed at most: those that cost most.
+const KEYS: usize = 1000;
+
+/// Sums calls by provider key, of the days (UTC) from this one on.
+pub async fn usage_by_provider_key(db: &Db, from: Timestamp) -> cf_base::Result<Vec<KeyUsage>> {
+    let sql = format!(
+        "select provider_key_id, cast(sum(requests) as bigint), cast(sum(failed) as bigint), \
+         cast(sum(prompt_tokens) as bigint), cast(sum(completion_tokens) as bigint), \
+         cast(sum(provider_cost) as bigint) as cost from usage_provider_key_days where day >= $1 \
+         group by provider_key_id order by cost desc, provider_key_id limit {KEYS}"
+    );
+    let rows = db.query(&sql, vec![from.to_day().into()]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(KeyUsage {
+                provider_key_id: row.at(0)?,
+                requests: row.at(1)?,
+                failed: row.at(2)?,
+                prompt_tokens: row.at(3)?,
+                completion_tokens: row.at(4)?,
+                provider_cost: row.at(5)?,
+            })
+        })
+        .collect()
 }
 
 fn add(days: &mut BTreeMap<(String, String), SummaryRow>, day: String, row: SummaryRow) {

@@ -21,6 +21,7 @@ mod json;
 mod openai;
 mod outgoing;
 mod place;
+mod region;
 mod responses;
 mod seal;
 mod stream;
@@ -42,11 +43,12 @@ pub use dialect::{Dialect, Opening, Route};
 pub use frame::aws::AwsError;
 pub use frame::sse::{SseDecoder, SseError, SseEvent};
 pub use openai::{
-    Frame, Reply, StreamTap, UpstreamFailure, parse_failure, parse_reply, stream_error_frame,
-    stream_failure_frame,
+    Cause, Frame, Reply, StreamTap, UpstreamFailure, parse_failure, parse_reply,
+    stream_error_frame, stream_failure_frame,
 };
 pub use outgoing::{Outgoing, OutputPlan, Wishes};
 pub use place::{Missing, Place, Settings};
+pub use region::WorksIn;
 pub use responses::echo::Echo;
 pub use responses::history::{History, Kept, item_id, shown_item};
 pub use stream::{ChatStream, StreamError, StreamFrame};
@@ -120,10 +122,16 @@ const VERTEX: [SettingInfo; 1] = [setting(
     "project",
     "Project (empty: that of the service account)",
 )];
-const BEDROCK: [SettingInfo; 1] = [setting(
-    "api",
-    "API for Claude (empty: Converse; invoke: InvokeModel)",
-)];
+const BEDROCK: [SettingInfo; 2] = [
+    setting(
+        "api",
+        "API for Claude (empty: Converse; invoke: InvokeModel)",
+    ),
+    setting(
+        "works_in",
+        "Where application inference profiles work (such as eu; empty: unknown)",
+    ),
+];
 const COMPATIBLE: [SettingInfo; 2] = [
     setting(
         "api",
@@ -266,8 +274,8 @@ impl Provider {
             needs_base_url: matches!(self, Self::Azure | Self::OpenAiCompatible),
             needs_secret: !matches!(self, Self::OpenAiCompatible | Self::Demo),
             needs_region: matches!(self, Self::Vertex | Self::Bedrock),
-            // Where prices may depend on it.
-            takes_region: matches!(self, Self::OpenAi | Self::Azure),
+            // Prices may depend on it, and which tenants it may serve.
+            takes_region: self != Self::Demo,
             supported: true,
             settings: match self {
                 Self::Azure => &AZURE,

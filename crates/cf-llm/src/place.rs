@@ -26,6 +26,8 @@ pub struct Settings {
     pub anthropic_version: String,
     /// Anthropic: betas that are sent with every call, comma-separated.
     pub anthropic_beta: String,
+    /// Where it works, where neither region nor address say so.
+    pub works_in: String,
     /// Entra ID: the address of the authority, for other clouds.
     pub authority: String,
     /// Entra ID: the scope of the token.

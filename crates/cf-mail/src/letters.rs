@@ -114,6 +114,105 @@ pub fn budget_notice(notice: &BudgetNotice<'_>, locale: Locale) -> Letter {
     }
 }
 
+/// Why a provider key does not work.
+pub enum KeyTrouble<'a> {
+    /// The provider does not take its secret.
+    Credentials,
+    /// Its account is out of credit.
+    OutOfCredit,
+    /// It does not let the key have this model.
+    Access(&'a str),
+    /// The provider does not know this model.
+    UnknownModel(&'a str),
+}
+
+/// What a notice about a provider key tells.
+pub struct KeyNotice<'a> {
+    /// The reader's name; may be empty.
+    pub name: &'a str,
+    /// The key's name.
+    pub key: &'a str,
+    /// The provider's name.
+    pub provider: &'a str,
+    /// What is wrong.
+    pub trouble: KeyTrouble<'a>,
+    /// Where the portal is.
+    pub portal: &'a str,
+}
+
+/// That a provider key, or a model with it, is not asked for the time being.
+pub fn key_notice(notice: &KeyNotice<'_>, locale: Locale) -> Letter {
+    let de = locale == Locale::De;
+    let KeyNotice { key, provider, .. } = notice;
+    let (subject, cause) = match (&notice.trouble, de) {
+        (KeyTrouble::Credentials, true) => (
+            format!("Der Anbieterschlüssel {key} wird abgelehnt"),
+            format!("{provider} nimmt den Schlüssel nicht mehr an."),
+        ),
+        (KeyTrouble::Credentials, false) => (
+            format!("The provider key {key} is refused"),
+            format!("{provider} does not take the key any more."),
+        ),
+        (KeyTrouble::OutOfCredit, true) => (
+            format!("Das Guthaben des Anbieterschlüssels {key} ist aufgebraucht"),
+            format!("Das Konto bei {provider} hat kein Guthaben mehr."),
+        ),
+        (KeyTrouble::OutOfCredit, false) => (
+            format!("The provider key {key} is out of credit"),
+            format!("The account at {provider} has no credit left."),
+        ),
+        (KeyTrouble::Access(model), true) => (
+            format!("Kein Zugang zu {model} mit dem Anbieterschlüssel {key}"),
+            format!("{provider} verweigert mit diesem Schlüssel das Modell {model}."),
+        ),
+        (KeyTrouble::Access(model), false) => (
+            format!("No access to {model} with the provider key {key}"),
+            format!("{provider} refuses the model {model} with this key."),
+        ),
+        (KeyTrouble::UnknownModel(model), true) => (
+            format!("{provider} kennt das Modell {model} nicht"),
+            format!("Mit dem Anbieterschlüssel {key} gibt es das Modell {model} nicht."),
+        ),
+        (KeyTrouble::UnknownModel(model), false) => (
+            format!("{provider} does not know the model {model}"),
+            format!("There is no model {model} with the provider key {key}."),
+        ),
+    };
+    let consequence = match (&notice.trouble, de) {
+        (KeyTrouble::Credentials | KeyTrouble::OutOfCredit, true) => {
+            "Er wird beiseitegelegt: Anfragen gehen an andere Schlüssel, wo es welche gibt. Ab und zu \
+             wird er mit einer Anfrage erneut versucht; nach dem Speichern oder Testen im Portal sofort."
+        }
+        (KeyTrouble::Credentials | KeyTrouble::OutOfCredit, false) => {
+            "It is set aside: calls go to other keys where there are any. Now and then one call tries it \
+             again; after it was saved or tested in the portal, at once."
+        }
+        (_, true) => {
+            "Andere Modelle mit diesem Schlüssel sind nicht betroffen. Ab und zu wird das Modell mit einer \
+             Anfrage erneut versucht."
+        }
+        (_, false) => {
+            "Other models with this key are not affected. Now and then one call tries the model again."
+        }
+    };
+    Letter {
+        locale,
+        subject,
+        name: notice.name.to_owned(),
+        paragraphs: vec![cause, consequence.to_owned()],
+        link: Some((
+            locale.choose("Zum Portal", "Open the portal").to_owned(),
+            notice.portal.to_owned(),
+        )),
+        reason: locale
+            .choose(
+                "Sie erhalten diese Nachricht, weil Sie die Anbieterschlüssel verwalten.",
+                "You receive this message because you administer the provider keys.",
+            )
+            .to_owned(),
+    }
+}
+
 /// That mail works, for an administrator who tries it out.
 pub fn try_out(portal: &str, locale: Locale) -> Letter {
     Letter {
@@ -183,6 +282,29 @@ mod tests {
         );
         assert!(english.text.contains("used up on 24 January 2026"));
         assert!(english.html.contains("<html lang=\"en\">"));
+    }
+
+    #[test]
+    fn a_key_notice_says_what_is_wrong_and_what_becomes_of_calls() {
+        let notice = |trouble| KeyNotice {
+            name: "Max Mustermann",
+            key: "OpenAI Europe",
+            provider: "OpenAI",
+            trouble,
+            portal: "https://admin.example.com/",
+        };
+        let german = key_notice(&notice(KeyTrouble::Credentials), Locale::De);
+        assert_eq!(
+            german.subject,
+            "Der Anbieterschlüssel OpenAI Europe wird abgelehnt"
+        );
+        assert!(german.body().contains("andere Schlüssel"));
+        let english = key_notice(&notice(KeyTrouble::Access("gpt-5")), Locale::En);
+        assert_eq!(
+            english.subject,
+            "No access to gpt-5 with the provider key OpenAI Europe"
+        );
+        assert!(english.body().contains("Other models"));
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod locale;
 mod smtp;
 
 pub use letter::{Content, Letter};
-pub use letters::{BudgetNotice, BudgetOf, budget_notice, try_out};
+pub use letters::{
+    BudgetNotice, BudgetOf, KeyNotice, KeyTrouble, budget_notice, key_notice, try_out,
+};
 pub use locale::Locale;
 pub use smtp::{MailError, Mailer, Security, SmtpSettings, is_loopback};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cf_base::{Clock, MasterKey, Random, Sealer};
 use cf_collections::{ClientLimits, Engine, EngineParts, Hub, RecordError};
 use cf_db::Db;
-use cf_gateway::{Deadlines, Gateway, GatewayParts};
+use cf_gateway::{Gateway, GatewayParts};
 use cf_http::HttpClient;
 use cf_identity::{Identity, IdentityParams, SetupToken};
 use cf_ledger::Ledger;
@@ -135,7 +135,7 @@ impl App {
         let gateway = Gateway::new(GatewayParts {
             clock: clock.clone(),
             random: random.clone(),
-            deadlines: Deadlines::default(),
+            deadlines: config.deadlines,
             ledger: ledger.clone(),
             http: http.clone(),
             sealer: sealer.clone(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cf_base::{Clock, MasterKey, Random, Sealer, TenantId, UserId};
+use cf_base::{Clock, Limits, MasterKey, Random, Sealer, TenantId, UserId};
 use cf_collections::{Engine, EngineParts, RecordError, Shape};
 use cf_db::{Db, Location};
 use cf_identity::{
@@ -364,6 +364,7 @@ async fn key_create(desk: &Desk, email: &str, name: String) -> Result<(), String
         tenant_id,
         name,
         models: Vec::new(),
+        limits: Limits::default(),
         expires: None,
         key: None,
     };

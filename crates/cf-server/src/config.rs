@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cf_base::Secret;
 use cf_db::Location;
+use cf_gateway::Deadlines;
 use cf_mail::Mailer;
 use serde::Deserialize;
 
@@ -53,6 +54,14 @@ pub struct Settings {
     pub usage_retention_days: Option<u32>,
     /// Days that responses are kept after they were last gone on from.
     pub response_retention_days: Option<u32>,
+    /// Seconds until a provider's answer begins.
+    pub upstream_first_byte_seconds: Option<u32>,
+    /// Seconds of silence within a stream.
+    pub upstream_gap_seconds: Option<u32>,
+    /// Seconds that a call takes at most.
+    pub upstream_total_seconds: Option<u32>,
+    /// Seconds of silence after which a client is sent a comment.
+    pub keep_alive_seconds: Option<u32>,
     /// Days that closed periods of budgets are kept; 0 for ever.
     pub budget_retention_days: Option<u32>,
     /// `json` or `text`.
@@ -156,6 +165,8 @@ pub struct Config {
     pub usage_retention_days: i64,
     /// How long responses are kept after they were last gone on from.
     pub response_retention: Duration,
+    /// Time limits of calls.
+    pub deadlines: Deadlines,
     /// Days that closed periods of budgets are kept; 0 for ever.
     pub budget_retention_days: i64,
     /// How log lines look.
@@ -210,6 +221,12 @@ impl Settings {
             response_retention_days: self
                 .response_retention_days
                 .or(other.response_retention_days),
+            upstream_first_byte_seconds: self
+                .upstream_first_byte_seconds
+                .or(other.upstream_first_byte_seconds),
+            upstream_gap_seconds: self.upstream_gap_seconds.or(other.upstream_gap_seconds),
+            upstream_total_seconds: self.upstream_total_seconds.or(other.upstream_total_seconds),
+            keep_alive_seconds: self.keep_alive_seconds.or(other.keep_alive_seconds),
             budget_retention_days: self.budget_retention_days.or(other.budget_retention_days),
             log_format: self.log_format.or(other.log_format),
             smtp_host: self.smtp_host.or(other.smtp_host),
@@ -266,7 +283,28 @@ impl Settings {
             cf_http::check_address(url, allow_private_upstreams)
                 .map_err(|e| format!("exchange_rates_url cannot be used: {e}"))?;
         }
+        let usual = Deadlines::default();
+        let deadlines = Deadlines {
+            first_byte: seconds(
+                "upstream_first_byte_seconds",
+                self.upstream_first_byte_seconds,
+                usual.first_byte,
+            )?,
+            gap: seconds("upstream_gap_seconds", self.upstream_gap_seconds, usual.gap)?,
+            total: seconds(
+                "upstream_total_seconds",
+                self.upstream_total_seconds,
+                usual.total,
+            )?,
+            keep_alive: seconds(
+                "keep_alive_seconds",
+                self.keep_alive_seconds,
+                usual.keep_alive,
+            )?,
+            ..usual
+        };
         Ok(Config {
+            deadlines,
             listen,
             data_dir,
             base_domain,
@@ -294,6 +332,19 @@ impl Settings {
             mailer,
             shutdown_grace: Duration::from_secs(30),
         })
+    }
+}
+
+/// Longest time limit of a call, as model records have it too.
+const LONGEST_CALL: u32 = 86_400;
+
+fn seconds(name: &str, set: Option<u32>, usual: Duration) -> Result<Duration, String> {
+    match set {
+        None => Ok(usual),
+        Some(seconds) if (1..=LONGEST_CALL).contains(&seconds) => {
+            Ok(Duration::from_secs(seconds.into()))
+        }
+        Some(_) => Err(format!("{name} is 1 to {LONGEST_CALL} seconds")),
     }
 }
 
@@ -406,5 +457,6 @@ mod tests {
         assert!(with(|s| s.roles = Some("core,kitchen".into())).contains("kitchen"));
         assert!(with(|s| s.database_url = Some("mysql://x".into())).contains("postgres://"));
         assert!(with(|s| s.billing_api_key = Some("short".into())).contains("16"));
+        assert!(with(|s| s.upstream_gap_seconds = Some(0)).contains("upstream_gap_seconds"));
     }
 }

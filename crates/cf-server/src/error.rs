@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, http};
 use cf_base::{Error, Kind};
 use cf_collections::RecordError;
+use cf_gateway::{ComeBack, Reached};
 use serde_json::json;
 
 /// An answer in PocketBase's shape.
@@ -233,6 +234,17 @@ fn answer(error: &Error, body: serde_json::Value) -> Response {
     let mut response = (status(&error.kind), Json(body)).into_response();
     if let Kind::RateLimited { retry_after } = error.kind {
         come_back_after(&mut response, retry_after);
+    }
+    let source = error.source.as_ref();
+    if let Some(ComeBack { after }) = source.and_then(|source| source.downcast_ref()) {
+        come_back_after(&mut response, *after);
+    }
+    // Limits of ours are told with a refusal too.
+    let reached = source.and_then(|source| source.downcast_ref::<Reached>());
+    for (name, value) in reached.into_iter().flat_map(Reached::headers) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::outbox::{self, Channel};
-use crate::{App, exchange_rates, extract, notices};
+use crate::{App, exchange_rates, extract, key_troubles, notices};
 
 /// How often changes of other processes are looked for: felt within a second.
 const CHANGES: Duration = Duration::from_millis(250);
@@ -133,6 +133,7 @@ pub fn start(app: &App) {
         Ok(())
     });
     app.tasks.spawn(publish_booked(app.clone()));
+    app.tasks.spawn(key_troubles::listen(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());
     app.tasks.spawn(async move {
         tokio::select! {

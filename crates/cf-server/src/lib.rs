@@ -14,6 +14,7 @@ mod extract;
 mod hosts;
 mod idempotency;
 mod jobs;
+mod key_troubles;
 mod manager;
 mod notices;
 mod openapi;

@@ -259,18 +259,15 @@ async fn give(app: &App, owner: &Owner, seen: &Budget, thresholds: &[i64]) -> cf
             },
             reader.locale,
         );
-        entries.push(
-            write_entry(
-                &mut tx,
-                app,
-                owner,
-                &reader,
-                &letter.subject,
-                &letter.body(),
-                &told,
-            )
-            .await?,
-        );
+        let entry = Entry {
+            user_id: &reader.id,
+            tenant_id: &owner.tenant_id,
+            kind: "budget_notice",
+            title: &letter.subject,
+            body: &letter.body(),
+            data: &told,
+        };
+        entries.push(write_entry(&mut tx, app, entry).await?);
         if let Some(email) = &reader.email {
             app.outbox
                 .mail(
@@ -381,27 +378,37 @@ async fn readers(tx: &mut Tx, owner: &Owner) -> cf_base::Result<Vec<Reader>> {
     Ok(readers)
 }
 
-async fn write_entry(
-    tx: &mut Tx,
-    app: &App,
-    owner: &Owner,
-    reader: &Reader,
-    title: &str,
-    body: &str,
-    told: &Json,
-) -> cf_base::Result<Id> {
+/// An entry of the portal's notices.
+pub struct Entry<'a> {
+    /// Whom it is for; empty: administrators of the whole.
+    pub user_id: &'a str,
+    /// The tenant it is about; may be empty.
+    pub tenant_id: &'a str,
+    /// What it tells of.
+    pub kind: &'a str,
+    /// A line.
+    pub title: &'a str,
+    /// What it says.
+    pub body: &'a str,
+    /// The same for clients with words of their own.
+    pub data: &'a Json,
+}
+
+/// Writes an entry, in the transaction of its cause; to be published after it.
+pub async fn write_entry(tx: &mut Tx, app: &App, entry: Entry<'_>) -> cf_base::Result<Id> {
     let now = app.clock.now();
     let id = Id::sorted(now, &app.random);
     tx.execute(
         "insert into notifications (id, user_id, tenant_id, kind, title, body, data, created, \
-         updated) values ($1, $2, $3, 'budget_notice', $4, $5, $6, $7, $7)",
+         updated) values ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
         vec![
             id.into(),
-            (&reader.id).into(),
-            (&owner.tenant_id).into(),
-            title.into(),
-            body.into(),
-            told.to_string().into(),
+            entry.user_id.into(),
+            entry.tenant_id.into(),
+            entry.kind.into(),
+            entry.title.into(),
+            entry.body.into(),
+            entry.data.to_string().into(),
             now.to_date_text().to_string().into(),
         ],
     )

@@ -76,6 +76,7 @@ pub struct IdempotencyHeader {
         (name = "Statements", description = "What a tenant owes for a month"),
         (name = "Prices", description = "The price book and exchange rates"),
         (name = "API keys", description = "Users' keys for the router"),
+        (name = "Provider keys", description = "Accounts at the providers: tried out, and their use"),
         (name = "Billing keys", description = "Keys for the Billing API"),
         (name = "Router", description = "What of OpenAI's API is kept here: its own documents say what the fields mean"),
         (name = "Server", description = "Health, set-up and what the web part needs to know"),

@@ -15,6 +15,7 @@ mod keys;
 mod messages;
 mod notifications;
 mod prices;
+mod provider_keys;
 mod realtime;
 mod records;
 mod responses;
@@ -133,6 +134,7 @@ fn core_api() -> Router<App> {
         )
         .merge(keys_api())
         .merge(messages_api())
+        .merge(provider_keys_api())
 }
 
 /// Health, set-up and what the web part needs to know.
@@ -152,6 +154,13 @@ fn messages_api() -> OpenApiRouter<App> {
         .routes(routes!(messages::try_mail))
         .routes(routes!(messages::resend))
         .routes(routes!(messages::test_webhook))
+}
+
+/// What administrators do with provider keys.
+fn provider_keys_api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(provider_keys::test))
+        .routes(routes!(provider_keys::usage))
 }
 
 /// Users' keys, for themselves and those who manage them.
@@ -199,6 +208,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         .merge(billing_api())
         .merge(keys_api())
         .merge(messages_api())
+        .merge(provider_keys_api())
         .merge(server_api())
         .merge(responses_api())
         .routes(routes!(health::billing))

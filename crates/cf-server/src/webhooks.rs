@@ -26,10 +26,12 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// A user's or a tenant's budget reached a threshold.
 pub const BUDGET_NOTICE: &str = "budget.threshold_reached";
+/// A provider refuses a provider key, or a model with it.
+pub const KEY_REFUSED: &str = "provider_key.refused";
 /// Somebody tries the webhook out.
 pub const TEST: &str = "webhook.test";
 /// What a webhook may ask for.
-pub const EVENTS: &[&str] = &[BUDGET_NOTICE];
+pub const EVENTS: &[&str] = &[BUDGET_NOTICE, KEY_REFUSED];
 
 /// A new secret.
 pub fn new_secret(random: &Random) -> Secret {

@@ -7,7 +7,7 @@ mod notices;
 use std::sync::{Arc, OnceLock};
 
 use cf_base::{
-    Clock, Currency, Id, Margin, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId,
+    Clock, Currency, Id, Limits, Margin, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId,
 };
 use cf_collections::{
     Action, Collection, HookFuture, Hooks, Hub, Level, Principal, Record, RecordError, Result,
@@ -59,11 +59,12 @@ impl Hooks for Wiring {
                     self.check_address(write)?;
                     self.seal_secret(write);
                 }
-                "models" => check_prices(write)?,
+                "models" => check_model(write)?,
                 "exchange_rates" => check_day(write)?,
                 "tenants" => {
                     check_slug(write)?;
                     check_zone(write)?;
+                    check_regions(write)?;
                     check_terms(write)?;
                     check_thresholds(write, "budget_notices")?;
                 }
@@ -119,6 +120,9 @@ impl Hooks for Wiring {
                     self.check_address(write)?;
                     check_secret_moves(old, write)?;
                     self.seal_secret(write);
+                    // It was probably put right: the gateway tries it at once.
+                    write.set("trouble", "");
+                    write.set("trouble_since", "");
                     Ok(())
                 }
                 "api_keys" => {
@@ -131,7 +135,7 @@ impl Hooks for Wiring {
                     }
                     Ok(())
                 }
-                "models" => check_prices(write),
+                "models" => check_model(write),
                 "exchange_rates" => check_day(write),
                 "settings" => check_setting(Some(old), write),
                 "webhooks" => {
@@ -142,6 +146,7 @@ impl Hooks for Wiring {
                 "tenants" => {
                     check_slug(write)?;
                     check_zone(write)?;
+                    check_regions(write)?;
                     check_terms(write)?;
                     check_thresholds(write, "budget_notices")?;
                     keep_currency(scope, old, write).await
@@ -395,6 +400,7 @@ impl Wiring {
                 .and_then(|t| TenantId::parse(t).ok()),
             name: "default".into(),
             models: Vec::new(),
+            limits: Limits::default(),
             expires: None,
             key: given,
         };
@@ -490,6 +496,7 @@ impl Wiring {
                 tenant_id: TenantId::parse(tenant).ok(),
                 name: "default".into(),
                 models: Vec::new(),
+                limits: Limits::default(),
                 expires: None,
                 key: Some(Secret::new(key)),
             };
@@ -706,6 +713,50 @@ fn key_error(error: &cf_base::Error) -> RecordError {
         },
         error.message.clone(),
     )
+}
+
+/// When other models are asked in its place, and which; its prices.
+fn check_model(write: &Write) -> Result<()> {
+    const CAUSES: [&str; 3] = ["unavailable", "context_length", "content_filter"];
+    let list = |field| -> Vec<String> {
+        let text = write.text(field);
+        text.and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default()
+    };
+    if let Some(unknown) = (list("fallback_on").iter()).find(|c| !CAUSES.contains(&c.as_str())) {
+        return Err(RecordError::field(
+            "fallback_on",
+            "validation_not_in_invalid",
+            format!(
+                "There is no cause \"{unknown}\"; causes are {}.",
+                CAUSES.join(", ")
+            ),
+        ));
+    }
+    if list("fallbacks").len() > cf_gateway::FALLBACKS {
+        return Err(RecordError::field(
+            "fallbacks",
+            "validation_invalid_value",
+            format!("At most {} models.", cf_gateway::FALLBACKS),
+        ));
+    }
+    check_prices(write)
+}
+
+/// A region that names none would shut a tenant out of every model.
+fn check_regions(write: &Write) -> Result<()> {
+    let regions: Vec<String> = (write.text("regions"))
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let names = |region: &String| !region.trim().trim_end_matches('*').is_empty();
+    if regions.iter().all(names) {
+        return Ok(());
+    }
+    Err(RecordError::field(
+        "regions",
+        "validation_invalid_value",
+        "Names of regions, such as eu or europe-west3.",
+    ))
 }
 
 fn check_prices(write: &Write) -> Result<()> {

@@ -125,6 +125,38 @@ struct Options {
         value_name = "DAYS"
     )]
     response_retention_days: Option<u32>,
+    /// Seconds until a provider's answer begins [default: 300]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_UPSTREAM_FIRST_BYTE_SECONDS",
+        value_name = "SECONDS"
+    )]
+    upstream_first_byte_seconds: Option<u32>,
+    /// Seconds of silence within a stream [default: 120]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_UPSTREAM_GAP_SECONDS",
+        value_name = "SECONDS"
+    )]
+    upstream_gap_seconds: Option<u32>,
+    /// Seconds that a call takes at most [default: 1800]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_UPSTREAM_TOTAL_SECONDS",
+        value_name = "SECONDS"
+    )]
+    upstream_total_seconds: Option<u32>,
+    /// Seconds of silence after which a client is sent a comment [default: 15]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_KEEP_ALIVE_SECONDS",
+        value_name = "SECONDS"
+    )]
+    keep_alive_seconds: Option<u32>,
     /// Days that closed periods of budgets are kept, at least 62 [default: for ever]
     #[arg(
         long,
@@ -372,6 +404,10 @@ fn main() -> ExitCode {
         exchange_rates_max_age_days: options.exchange_rates_max_age_days,
         usage_retention_days: options.usage_retention_days,
         response_retention_days: options.response_retention_days,
+        upstream_first_byte_seconds: options.upstream_first_byte_seconds,
+        upstream_gap_seconds: options.upstream_gap_seconds,
+        upstream_total_seconds: options.upstream_total_seconds,
+        keep_alive_seconds: options.keep_alive_seconds,
         budget_retention_days: options.budget_retention_days,
         log_format: options.log_format,
         smtp_host: options.smtp_host,

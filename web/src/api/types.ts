@@ -50,6 +50,10 @@ export interface TenantRecord extends BaseRecord {
   locale: string;
   chat: string;
   regions: string[] | null;
+  /** For all users together; 0 is no limit. */
+  rate_limit?: number;
+  tokens_per_minute?: number;
+  parallel_requests?: number;
   /** 0: as the installation. */
   usage_retention_days?: number;
   /** Percents at which notices are given; null: as the settings say. */
@@ -105,6 +109,29 @@ export interface ProviderKeyRecord extends BaseRecord {
   settings: Record<string, string> | null;
   tenant_id: string;
   active: boolean;
+  /** Why it is set aside: a word, with a model's name after it; empty while it works. */
+  trouble?: string;
+  trouble_since?: string;
+}
+
+/** What became of a call that tried a provider key out. */
+export interface KeyTestResult {
+  ok: boolean;
+  message: string;
+  model: string;
+  /** The provider's status; 0 where there was no answer. */
+  status: number;
+  latency_ms: number;
+}
+
+export interface KeyUsage {
+  provider_key_id: string;
+  requests: number;
+  failed: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+  /** In US dollars. */
+  provider_cost: number;
 }
 
 export interface Deployment {
@@ -120,6 +147,18 @@ export interface ModelRecord extends BaseRecord {
   name: string;
   deployments: Deployment[] | null;
   fallbacks: string[] | null;
+  /** Empty: on all causes. */
+  fallback_on?: string[] | null;
+  balance?: 'weights' | 'least_busy' | 'lowest_latency';
+  retries?: number;
+  /** Of all callers together; 0 is no limit. */
+  rate_limit?: number;
+  tokens_per_minute?: number;
+  parallel_requests?: number;
+  /** Seconds; 0: as the installation. */
+  first_byte_seconds?: number;
+  gap_seconds?: number;
+  total_seconds?: number;
   prices: Record<string, unknown> | null;
   max_output_tokens: number;
   context_window: number;
@@ -136,6 +175,9 @@ export interface ApiKeyRecord extends BaseRecord {
   models: string[] | null;
   budget_total: number;
   budget_used: number;
+  rate_limit?: number;
+  tokens_per_minute?: number;
+  parallel_requests?: number;
   expires: string;
   status: 'active' | 'revoked';
   last_used: string;
@@ -147,6 +189,18 @@ export interface CreatedApiKey extends ApiKeyRecord {
 
 export type UsageStatus = 'ok' | 'error' | 'cancelled' | 'expired';
 
+/** One deployment that a call tried or passed over. */
+export interface UsageAttempt {
+  for: string;
+  model: string;
+  provider: string;
+  provider_key: string;
+  outcome: string;
+  status?: number;
+  wait_ms?: number;
+  took_ms?: number;
+}
+
 export interface UsageLogRecord extends BaseRecord {
   user_id: string;
   tenant_id: string;
@@ -154,6 +208,10 @@ export interface UsageLogRecord extends BaseRecord {
   model: string;
   model_used: string;
   provider: string;
+  /** Administrators only. */
+  provider_key_id?: string;
+  /** What was tried before; null where the first deployment answered. Administrators only. */
+  attempts?: UsageAttempt[] | null;
   prompt_tokens: number;
   completion_tokens: number;
   cached_tokens: number;
@@ -228,6 +286,9 @@ export interface NotificationRecord extends BaseRecord {
     period_end?: string;
     forecast?: ForecastState;
     used_up_at?: string;
+    /** Of a provider key: what is wrong, and the model where it is about one. */
+    trouble?: string;
+    model?: string;
   } | null;
   expand?: { user_id?: Pick<UserRecord, 'id' | 'email' | 'name'> };
 }

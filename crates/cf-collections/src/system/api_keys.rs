@@ -62,6 +62,10 @@ pub(super) fn collection() -> Collection {
                 "coalesce((select a.posted_nanos from ledger_accounts a \
                  where a.owner_id = {t}.id and a.window_name = 'main'), 0)",
             ),
+            // Of this key alone; 0 is none.
+            Field::count("rate_limit").set_by(Level::TenantAdmin),
+            Field::count("tokens_per_minute").set_by(Level::TenantAdmin),
+            Field::count("parallel_requests").set_by(Level::TenantAdmin),
             Field::date("expires"),
             Field::select("status", &["active", "revoked"])
                 .required()

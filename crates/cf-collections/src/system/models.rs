@@ -21,7 +21,29 @@ pub(super) fn collection() -> Collection {
             // Which provider keys stand behind a model, and what they cost, is
             // the operator's business.
             Field::json("deployments", JsonShape::Objects, 100_000).seen_by(Level::Admin),
+            Field::select("balance", &["weights", "least_busy", "lowest_latency"])
+                .or("weights")
+                .seen_by(Level::Admin),
+            // Times that all deployments are gone through once more.
+            Field::count("retries").at_most(5).seen_by(Level::Admin),
+            // Models that are asked in its place, one after the other.
             Field::json("fallbacks", JsonShape::Texts, 100_000),
+            // On unavailable, context_length, content_filter; empty: on all of them.
+            Field::json("fallback_on", JsonShape::Texts, 1_000).seen_by(Level::Admin),
+            // For all calls of the model together; 0 is none.
+            Field::count("rate_limit").seen_by(Level::Admin),
+            Field::count("tokens_per_minute").seen_by(Level::Admin),
+            Field::count("parallel_requests").seen_by(Level::Admin),
+            // 0: as the installation.
+            Field::count("first_byte_seconds")
+                .at_most(86_400)
+                .seen_by(Level::Admin),
+            Field::count("gap_seconds")
+                .at_most(86_400)
+                .seen_by(Level::Admin),
+            Field::count("total_seconds")
+                .at_most(86_400)
+                .seen_by(Level::Admin),
             Field::json("prices", JsonShape::Object, 100_000).seen_by(Level::Admin),
             Field::count("max_output_tokens"),
             Field::count("context_window"),

@@ -32,6 +32,9 @@ pub(super) fn collection() -> Collection {
             // Empty is for all: so the key goes with its tenant, it is not set free.
             Field::relation("tenant_id", "tenants", OnDelete::Cascade),
             Field::bool("active").or(true),
+            // Why it is set aside, written by the program; empty while it works.
+            Field::text("trouble", 500).read_only(),
+            Field::date("trouble_since").read_only(),
             Field::created(),
             Field::updated(),
         ],

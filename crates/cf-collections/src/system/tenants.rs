@@ -43,7 +43,12 @@ pub(super) fn collection() -> Collection {
             // Percents at which notices are given; null: as the settings say.
             Field::json("budget_notices", JsonShape::Any, 1_000),
             Field::text("chat", 500).or("builtin"),
+            // Where its calls may be worked on; empty: anywhere.
             Field::json("regions", JsonShape::Texts, 10_000),
+            // For all of its users together; 0 is none.
+            Field::count("rate_limit").set_by(Level::Admin),
+            Field::count("tokens_per_minute").set_by(Level::Admin),
+            Field::count("parallel_requests").set_by(Level::Admin),
             Field::json("prices", JsonShape::Objects, 500_000)
                 .seen_by(Level::Admin)
                 .set_by(Level::Admin),

@@ -51,6 +51,8 @@ pub(super) fn collection() -> Collection {
             Field::text("source", 20),
             Field::count("latency_ms"),
             Field::count("time_to_first_token_ms"),
+            // Which deployments were tried and why the next was taken.
+            Field::json("attempts", JsonShape::Any, 10_000).seen_by(Level::Admin),
             Field::json("metadata", JsonShape::Any, 100_000),
             Field::created(),
         ],

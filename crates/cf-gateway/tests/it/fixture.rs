@@ -35,6 +35,8 @@ pub struct Fixture {
 pub const SECRET: &str = "sk-provider-0123456789";
 /// Silence that a gateway bears which is to lose its patience.
 pub const PATIENCE: Duration = Duration::from_millis(400);
+/// Silence after which a client is sent a comment, where that is looked at.
+pub const KEEP_ALIVE: Duration = Duration::from_millis(100);
 /// Silence that any other bears, on a busy machine too.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -73,7 +75,22 @@ impl Fixture {
         all
     }
 
+    /// The same, where clients hear something now and then.
+    pub async fn talkative() -> Self {
+        Self::with(TestDb::sqlite().await, "10", LONG, KEEP_ALIVE, true).await
+    }
+
     async fn on(test_db: TestDb, limit: &str, patience: Duration, allow_private: bool) -> Self {
+        Self::with(test_db, limit, patience, LONG, allow_private).await
+    }
+
+    async fn with(
+        test_db: TestDb,
+        limit: &str,
+        patience: Duration,
+        keep_alive: Duration,
+        allow_private: bool,
+    ) -> Self {
         let clock = Clock::mock(Timestamp::parse("2026-01-10 12:00:00Z").unwrap());
         let random = Random::seeded(11);
         let db = test_db.db.clone();
@@ -86,6 +103,9 @@ impl Fixture {
             product_models: vec![],
             key_models: vec![],
             limits: Limits::default(),
+            key_limits: Limits::default(),
+            tenant_limits: Limits::default(),
+            regions: vec![],
             currency: Currency::USD,
             tenant_currency: Currency::USD,
         };
@@ -121,6 +141,7 @@ impl Fixture {
             deadlines: Deadlines {
                 first_byte: patience,
                 gap: patience,
+                keep_alive,
                 books: patience,
                 total: patience * 10,
             },
@@ -210,6 +231,32 @@ impl Fixture {
                    values ($1, $2, $3, $4, $5, $6, $7, $8, '2026-01-01 00:00:00.000Z', '')";
         self.db.execute(sql, values).await.unwrap();
         self.gateway.reload().await.unwrap();
+    }
+
+    /// Changes a model's record.
+    pub async fn change(&self, model: &str, column: &str, value: impl Into<Value>) {
+        let sql = format!("update models set {column} = $1 where name = $2");
+        let values = vec![value.into(), model.into()];
+        self.db.execute(&sql, values).await.unwrap();
+        self.gateway.reload().await.unwrap();
+    }
+
+    /// What was tried for the last call in the books: `(outcome, model)` each.
+    pub async fn tried(&self) -> Vec<(String, String)> {
+        self.ledger.flush().await.unwrap();
+        // What comes after this is later.
+        self.clock.advance(Duration::from_millis(1));
+        let sql = "select attempts from usage_logs order by id desc limit 1";
+        let row = self.db.query_opt(sql, vec![]).await.unwrap().unwrap();
+        let text: String = row.at(0).unwrap();
+        if text.is_empty() {
+            return Vec::new();
+        }
+        let list: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let word = |entry: &serde_json::Value, name: &str| entry[name].as_str().unwrap().to_owned();
+        list.iter()
+            .map(|entry| (word(entry, "outcome"), word(entry, "model")))
+            .collect()
     }
 
     /// The model `m`, deployed at these upstreams, tried in this order.

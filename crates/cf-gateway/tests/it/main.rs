@@ -4,7 +4,9 @@
 
 mod billed;
 mod budget;
+mod choice;
 mod failures;
+mod fallbacks;
 mod fixture;
 mod limits;
 mod losses;

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cf_base::{Clock, Error, Id, Kind, MasterKey, Random, Secret, TenantId, Timestamp, UserId};
+use cf_base::{
+    Clock, Error, Id, Kind, Limits, MasterKey, Random, Secret, TenantId, Timestamp, UserId,
+};
 use cf_db::{Db, Value};
 use cf_identity::{Account, AuthCollection, Identity, IdentityParams, Issued, NewKey, SignInError};
 use cf_testkit::{TestDb, databases};
@@ -134,6 +136,7 @@ impl Fixture {
             tenant_id: Some(self.tenant),
             name: "test".into(),
             models: vec![],
+            limits: Limits::default(),
             expires: None,
             key: None,
         }

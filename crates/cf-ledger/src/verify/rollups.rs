@@ -8,7 +8,9 @@ use cf_base::Timestamp;
 use cf_db::{Db, Row};
 
 use super::Difference;
-use crate::rollups::{COARSE, COARSER, Coarse, EXTRAS, Extras, GROUP, SUMS, extras_of, group_of};
+use crate::rollups::{
+    COARSE, COARSER, Coarse, EXTRAS, Extras, GROUP, KEY_SUMS, SUMS, extras_of, group_of,
+};
 
 /// Differences of one kind that are told.
 const MOST: usize = 1000;
@@ -27,6 +29,47 @@ pub(super) async fn check(db: &Db, found: &mut Vec<Difference>) -> cf_base::Resu
     }
     for table in &COARSER {
         coarser(db, table, found).await?;
+    }
+    provider_keys(db, found).await
+}
+
+/// Sums by provider key, of days of which every row is kept.
+async fn provider_keys(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
+    let of_rows = KEY_SUMS.map(|sum| match sum {
+        "requests" => "count(*) as requests".to_owned(),
+        "failed" => "sum(case when status = 'error' then 1 else 0 end) as failed".to_owned(),
+        sum => format!("sum({sum}) as {sum}"),
+    });
+    let both = |source: &str| {
+        KEY_SUMS.map(|sum| {
+            format!("cast(sum(case when source = '{source}' then {sum} else 0 end) as bigint)")
+        })
+    };
+    let (rows, days) = (both("rows"), both("days"));
+    let differ: Vec<String> = (rows.iter().zip(&days))
+        .map(|(a, b)| format!("{a} <> {b}"))
+        .collect();
+    // The day in which the last row was pruned is not whole.
+    const WHOLE: &str = "> (select substr(coalesce(max(until), ''), 1, 10) from usage_pruned)";
+    let sql = format!(
+        "select day as hour, provider_key_id, {}, {} from (\
+         select 'rows' as source, substr(created, 1, 10) as day, provider_key_id, {} from usage_logs \
+         where provider_key_id <> '' group by substr(created, 1, 10), provider_key_id \
+         union all select 'days' as source, day, provider_key_id, {} from usage_provider_key_days) \
+         as both_of_them where day {WHOLE} group by day, provider_key_id having {} limit {MOST}",
+        rows.join(", "),
+        days.join(", "),
+        of_rows.join(", "),
+        KEY_SUMS.join(", "),
+        differ.join(" or ")
+    );
+    let first = 2;
+    for row in db.query(&sql, vec![]).await? {
+        let key: String = row.at(1)?;
+        for (at, sum) in KEY_SUMS.iter().enumerate() {
+            let what = format!("{sum} of provider key {key}");
+            push(found, &row, &what, first + KEY_SUMS.len() + at, first + at)?;
+        }
     }
     Ok(())
 }

@@ -56,6 +56,9 @@ impl Fixture {
             product_models: vec![],
             key_models: vec![],
             limits: Limits::default(),
+            key_limits: Limits::default(),
+            tenant_limits: Limits::default(),
+            regions: vec![],
             currency: Currency::USD,
             tenant_currency: Currency::USD,
         };
@@ -166,6 +169,7 @@ pub fn call(tokens: u64) -> CallRecord {
     let price = price();
     assert_eq!(price.prices.output, PriceMicros(1_000_000));
     CallRecord {
+        attempts: String::new(),
         model_used: "small-1".into(),
         provider: "openai".into(),
         provider_key_id: None,

@@ -156,6 +156,9 @@ async fn people(f: &Fixture, number: usize) -> Vec<Arc<Caller>> {
             product_models: vec![],
             key_models: vec![],
             limits: Limits::default(),
+            key_limits: Limits::default(),
+            tenant_limits: Limits::default(),
+            regions: vec![],
             currency: Currency::USD,
             tenant_currency: Currency::USD,
         };

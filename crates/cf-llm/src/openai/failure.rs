@@ -17,6 +17,49 @@ const MAX_MESSAGE: usize = 2000;
 /// When to come back if a provider at its limit does not say.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// What is wrong, as far as it decides where the call goes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The request cannot be understood or carried out.
+    Request,
+    /// It is longer than what the model reads.
+    TooLong,
+    /// A filter does not let it through.
+    Filtered,
+    /// The provider does not take our credentials.
+    Credentials,
+    /// It does not let us have this model.
+    Access,
+    /// Our account there is out of credit.
+    OutOfCredit,
+    /// It does not know the model.
+    UnknownModel,
+    /// It is at its limit.
+    Limited,
+    /// It failed, cannot be reached, or answers too late.
+    Failed,
+    /// The record of the deployment or its key is at fault.
+    Record,
+}
+
+impl Cause {
+    /// The word for it in the usage log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::TooLong => "context_length",
+            Self::Filtered => "content_filter",
+            Self::Credentials => "credentials",
+            Self::Access => "access",
+            Self::OutOfCredit => "out_of_credit",
+            Self::UnknownModel => "unknown_model",
+            Self::Limited => "rate_limit",
+            Self::Failed => "failed",
+            Self::Record => "record",
+        }
+    }
+}
+
 /// A provider's refusal.
 #[derive(Debug)]
 pub struct UpstreamFailure {
@@ -28,11 +71,34 @@ pub struct UpstreamFailure {
     pub taken: bool,
     /// The provider's word for what is wrong with the request.
     pub code: Option<String>,
-    /// Whether it is our credentials that the provider does not take.
-    pub is_unauthorized: bool,
+    /// What is wrong.
+    pub cause: Cause,
+    /// The provider's status, or what it should have been; 0 where there was no
+    /// answer.
+    pub status: u16,
+    /// How long the provider asks to be left alone.
+    pub wait: Option<Duration>,
 }
 
 impl UpstreamFailure {
+    /// A failure before anything was answered; another deployment may do better.
+    pub fn ours(cause: Cause, error: Error) -> Self {
+        Self {
+            error,
+            retryable: true,
+            taken: false,
+            code: None,
+            cause,
+            status: 0,
+            wait: None,
+        }
+    }
+
+    /// Whether it is our credentials that the provider does not take.
+    pub fn is_unauthorized(&self) -> bool {
+        self.cause == Cause::Credentials
+    }
+
     /// Where it is the request that is at fault: the answer in OpenAI's shape,
     /// with the provider's own `param` and `code`, which clients act on.
     pub fn refusal(&self) -> Option<Bytes> {
@@ -60,8 +126,8 @@ pub fn parse_failure(
 ) -> UpstreamFailure {
     let mut said = Said::read(body, secret);
     said.read_headers(headers);
-    let retry_after = wait::told(headers, body, now);
     let status = said.true_status(status);
+    let retry_after = wait::told(headers, body, now, status == 429);
     let provider = provider.label();
     let appended = if said.message.is_empty() {
         String::new()
@@ -70,9 +136,11 @@ pub fn parse_failure(
     };
     let upstream = |status, text: String| Error::new(Kind::Upstream { status }, text);
     let mut code = None;
+    let mut cause = Cause::Failed;
     let (error, retryable) = match status {
         400 | 422 => {
             code = said.code();
+            cause = said.request_cause(code.as_deref());
             let text = if said.message.is_empty() {
                 format!("The provider {provider} refused the request.")
             } else {
@@ -83,9 +151,14 @@ pub fn parse_failure(
         }
         413 => {
             let text = format!("The request is too large for the provider {provider}.{appended}");
+            cause = Cause::TooLong;
             (Error::new(Kind::TooLarge, text), false)
         }
         401 | 403 => {
+            cause = match status {
+                401 => Cause::Credentials,
+                _ => Cause::Access,
+            };
             let text = format!(
                 "The provider {provider} refused our credentials or access to the model. An \
                  administrator must check the provider key."
@@ -93,6 +166,7 @@ pub fn parse_failure(
             (upstream(502, text), true)
         }
         404 => {
+            cause = Cause::UnknownModel;
             let text = format!(
                 "The provider {provider} does not know the model of this deployment. An \
                  administrator must check the model record.{appended}"
@@ -104,6 +178,7 @@ pub fn parse_failure(
             (upstream(504, text), true)
         }
         402 | 429 if status == 402 || said.is_out_of_credit() => {
+            cause = Cause::OutOfCredit;
             let text = format!(
                 "Our account at the provider {provider} is out of credit. An administrator must \
                  check it."
@@ -111,15 +186,18 @@ pub fn parse_failure(
             (upstream(503, text), true)
         }
         429 if said.is_daily_quota => {
+            cause = Cause::Limited;
             let text = format!("Our quota of the day at the provider {provider} is used up.");
             (upstream(503, text), true)
         }
         // No waiting makes the request smaller, but another account may take it.
         429 if said.message.starts_with("Request too large") => {
+            cause = Cause::TooLong;
             let text = format!("The request is too large for the provider {provider}.{appended}");
             (Error::new(Kind::TooLarge, text), true)
         }
         429 => {
+            cause = Cause::Limited;
             let retry_after = retry_after.unwrap_or(RETRY_AFTER);
             let text = format!("The provider {provider} is at its rate limit.{appended}");
             (Error::new(Kind::RateLimited { retry_after }, text), true)
@@ -144,7 +222,9 @@ pub fn parse_failure(
         retryable,
         taken: false,
         code,
-        is_unauthorized: status == 401,
+        cause,
+        status,
+        wait: retry_after,
     }
 }
 
@@ -228,6 +308,17 @@ impl Said {
             (429, "ModelNotReadyException") => 503,
             (400, "ModelStreamErrorException") => 424,
             _ => status,
+        }
+    }
+
+    /// What is wrong with a request.
+    fn request_cause(&self, code: Option<&str>) -> Cause {
+        const FILTERED: [&str; 2] = ["content filtering policy", "content management policy"];
+        match code {
+            Some("context_length_exceeded") => Cause::TooLong,
+            Some("content_filter" | "content_policy_violation") => Cause::Filtered,
+            _ if FILTERED.iter().any(|text| self.message.contains(text)) => Cause::Filtered,
+            _ => Cause::Request,
         }
     }
 
@@ -372,6 +463,37 @@ mod tests {
             assert_eq!(failure.error.kind, kind, "{status}");
             assert_eq!(failure.retryable, retryable, "{status}");
             assert!(!failure.error.message.contains("html"), "{status}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_a_cause() {
+        let said = |message: &str, code: &str| {
+            json!({"error": {"message": message, "code": code}}).to_string()
+        };
+        let quota = said("m", "insufficient_quota");
+        let long = said("prompt is too long: 9 tokens > 8 maximum", "");
+        let filtered = said("The response was filtered", "content_filter");
+        let blocked = said("Output blocked by content filtering policy", "");
+        for (status, body, cause) in [
+            (400, "{}", Cause::Request),
+            (400, &*long, Cause::TooLong),
+            (413, "", Cause::TooLong),
+            (400, &*filtered, Cause::Filtered),
+            (400, &*blocked, Cause::Filtered),
+            (401, "", Cause::Credentials),
+            (403, "", Cause::Access),
+            (404, "", Cause::UnknownModel),
+            (402, "", Cause::OutOfCredit),
+            (429, &*quota, Cause::OutOfCredit),
+            (429, "", Cause::Limited),
+            (500, "", Cause::Failed),
+            (503, "", Cause::Failed),
+            (408, "", Cause::Failed),
+        ] {
+            let failure = parse(status, Some("9"), body.as_bytes());
+            assert_eq!(failure.cause, cause, "{status} {body}");
+            assert_eq!(failure.wait, Some(Duration::from_secs(9)));
         }
     }
 

@@ -9,18 +9,26 @@ use serde_json::Value;
 /// The longest wait that is believed.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// The wait that is told, if any: by header, as Google's detail, in words, or by
-/// when the limit is reset.
-pub(crate) fn told(headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Duration> {
+/// The wait that is told, if any: by header, as Google's detail, in words, or, of
+/// a provider that is at its limit, by when that is reset.
+pub(crate) fn told(
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+    is_limited: bool,
+) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let millis = text("retry-after-ms")
         .and_then(|t| t.parse::<f64>().ok())
         .and_then(|ms| seconds(ms / 1000.0));
     let after = text("retry-after").and_then(|t| moment(t, now));
     // The larger where both stand: one of them may be rounded down to nothing.
-    let wait = millis
-        .max(after)
-        .or_else(|| in_body(body))
+    let asked = millis.max(after).or_else(|| in_body(body));
+    if !is_limited {
+        // Limits are told with every answer, and have nothing to do with this one.
+        return asked.map(|wait| wait.min(LONGEST));
+    }
+    let wait = asked
         .or_else(|| {
             [
                 "x-rate-limit-reset-tokens",
@@ -121,7 +129,18 @@ mod tests {
             map.insert(name, value.parse().expect("a value"));
         }
         let now = Timestamp::parse("2026-11-24T12:00:00Z").expect("a date");
-        told(&map, body.as_bytes(), now).map(|d| d.as_millis())
+        told(&map, body.as_bytes(), now, true).map(|d| d.as_millis())
+    }
+
+    #[test]
+    fn when_a_limit_is_reset_is_told_with_every_answer_and_asks_for_no_wait() {
+        let mut map = HeaderMap::new();
+        map.insert("x-ratelimit-reset-tokens", "6m0s".parse().expect("a value"));
+        let now = Timestamp::from_millis(0);
+        assert_eq!(told(&map, b"", now, false), None);
+        map.insert("retry-after", "3".parse().expect("a value"));
+        let three = Some(Duration::from_secs(3));
+        assert_eq!(told(&map, b"", now, false), three);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use cf_base::{Id, KeyId, TenantId, Timestamp, UserId, parse_decimal_nanos};
+use cf_base::{Id, KeyId, Limits, TenantId, Timestamp, UserId, parse_decimal_nanos};
 use cf_collections::{Principal, RecordError, Shape};
 use cf_identity::{Actor, AuditEntry, NewKey};
 use serde::Deserialize;
@@ -38,6 +38,15 @@ struct NewKeyRequest {
     /// A budget of its own.
     #[schema(value_type = Option<f64>)]
     budget_total: Option<Number>,
+    /// Requests a minute of this key; 0 for no limit of its own.
+    #[serde(default)]
+    rate_limit: u32,
+    /// Tokens a minute of this key; 0 for no limit of its own.
+    #[serde(default)]
+    tokens_per_minute: u32,
+    /// Requests at the same time of this key; 0 for no limit of its own.
+    #[serde(default)]
+    parallel_requests: u32,
     /// When it ends.
     expires: Option<String>,
 }
@@ -55,6 +64,9 @@ pub struct KeyRecord {
     models: Vec<String>,
     budget_total: f64,
     budget_used: f64,
+    rate_limit: u64,
+    tokens_per_minute: u64,
+    parallel_requests: u64,
     expires: String,
     /// `active` or `revoked`.
     status: String,
@@ -152,6 +164,11 @@ pub async fn create(
                 .and_then(|t| TenantId::parse(t).ok()),
             name: request.name,
             models: request.models,
+            limits: Limits {
+                requests_per_minute: request.rate_limit,
+                tokens_per_minute: request.tokens_per_minute,
+                parallel_requests: request.parallel_requests,
+            },
             expires,
             key: None,
         },

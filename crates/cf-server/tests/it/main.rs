@@ -23,6 +23,7 @@ mod realtime;
 mod records;
 mod responses;
 mod router;
+mod routing;
 mod setup;
 mod sign_in;
 mod statements;

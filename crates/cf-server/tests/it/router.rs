@@ -323,8 +323,13 @@ async fn what_the_provider_refuses_is_passed_on_without_secrets() {
             "{}",
             refused.text()
         );
+        // The key is left alone for a minute, and then tried.
+        let told = alice.chat(json!({})).await.expect(503);
+        assert_eq!(told.header("retry-after"), "60");
+        test.clock.advance(Duration::from_secs(60));
         test.upstream.next(error(429, "slow down"));
         alice.chat(json!({})).await.expect(429);
+        test.clock.advance(Duration::from_secs(60));
         test.upstream.next(Reply::json(500, "<html>oops</html>"));
         let refused = alice.chat(json!({})).await.expect(502);
         assert!(!refused.text().contains("<html>"));
@@ -333,7 +338,7 @@ async fn what_the_provider_refuses_is_passed_on_without_secrets() {
         alice.chat(json!({})).await.expect(502);
         test.assert_settled().await;
         let free = "select count(*) from usage_logs where status = 'error' and cost = 0";
-        assert_eq!(test.count(free).await, 5, "{}", test.name);
+        assert_eq!(test.count(free).await, 6, "{}", test.name);
     }
 }
 

@@ -5,6 +5,7 @@ import type { ApiKeyRecord, CreatedApiKey } from '../../api/types';
 import { required } from '../../lib/validate';
 import { AmountInput, numberOr } from '../../ui/AmountInput';
 import { FormDialog } from '../../ui/FormDialog';
+import { LimitFields, limitsOf, limitValues } from '../../ui/LimitFields';
 import { useKeyActions } from './queries';
 
 interface KeyFormProps {
@@ -17,7 +18,7 @@ export function KeyForm({ userId, onClose, onKey }: KeyFormProps) {
   const { t } = useTranslation();
   const actions = useKeyActions();
   const form = useForm({
-    initialValues: { name: '', budget_total: '' as number | string, expires: '' },
+    initialValues: { name: '', budget_total: '' as number | string, expires: '', ...limitValues() },
     validate: { name: required(t) },
   });
   return (
@@ -26,11 +27,12 @@ export function KeyForm({ userId, onClose, onKey }: KeyFormProps) {
       form={form}
       size="md"
       onClose={onClose}
-      onSubmit={async ({ name, budget_total, expires }) => {
+      onSubmit={async ({ name, budget_total, expires, ...limits }) => {
         const key = await actions.create({
           name: name.trim(),
           user_id: userId,
           budget_total: numberOr(budget_total, undefined),
+          ...limitsOf(limits),
           // The key works until the end of the chosen day where the person is.
           expires: expires ? new Date(`${expires}T23:59:59`).toISOString().replace('T', ' ') : undefined,
         });
@@ -59,6 +61,7 @@ export function KeyForm({ userId, onClose, onKey }: KeyFormProps) {
           {...form.getInputProps('expires')}
         />
       </SimpleGrid>
+      <LimitFields form={form} hint={t('keys.limitsHint')} />
     </FormDialog>
   );
 }

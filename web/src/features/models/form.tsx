@@ -1,4 +1,14 @@
-import { Fieldset, Input, SimpleGrid, Switch, TagsInput, Text, TextInput } from '@mantine/core';
+import {
+  Fieldset,
+  Input,
+  MultiSelect,
+  Select,
+  SimpleGrid,
+  Switch,
+  TagsInput,
+  Text,
+  TextInput,
+} from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useTranslation } from 'react-i18next';
 import { useOptions, useSaveRecord } from '../../api/records';
@@ -6,15 +16,26 @@ import type { ModelRecord } from '../../api/types';
 import { required } from '../../lib/validate';
 import { AmountInput, numberOr } from '../../ui/AmountInput';
 import { FormDialog } from '../../ui/FormDialog';
+import { LimitFields, type LimitValues, limitsOf, limitValues } from '../../ui/LimitFields';
 import { notifyDone } from '../../ui/notify';
 import { RecordSelect } from '../../ui/selects';
 import { type DeploymentRow, Deployments, newDeployment } from './Deployments';
 import { fromFields, PRICE_NAMES, type PriceFields, toFields } from './prices';
 
-export interface ModelValues {
+const BALANCES = ['weights', 'least_busy', 'lowest_latency'] as const;
+const CAUSES = ['unavailable', 'context_length', 'content_filter'] as const;
+const TIMES = ['first_byte_seconds', 'gap_seconds', 'total_seconds'] as const;
+
+export interface ModelValues extends LimitValues {
   name: string;
   deployments: DeploymentRow[];
+  balance: (typeof BALANCES)[number];
+  retries: number | string;
   fallbacks: string[];
+  fallback_on: string[];
+  first_byte_seconds: number | string;
+  gap_seconds: number | string;
+  total_seconds: number | string;
   prices: PriceFields;
   max_output_tokens: number | string;
   context_window: number | string;
@@ -32,7 +53,14 @@ export function ModelForm({ record, onClose }: { record?: ModelRecord; onClose: 
       deployments: record?.deployments?.length
         ? record.deployments.map((deployment) => ({ ...newDeployment(), ...deployment }))
         : [newDeployment()],
+      balance: record?.balance || 'weights',
+      retries: record?.retries || '',
       fallbacks: record?.fallbacks ?? [],
+      fallback_on: record?.fallback_on ?? [],
+      first_byte_seconds: record?.first_byte_seconds || '',
+      gap_seconds: record?.gap_seconds || '',
+      total_seconds: record?.total_seconds || '',
+      ...limitValues(record),
       prices: toFields(record?.prices),
       max_output_tokens: record?.max_output_tokens || '',
       context_window: record?.context_window || '',
@@ -55,6 +83,11 @@ export function ModelForm({ record, onClose }: { record?: ModelRecord; onClose: 
         order: numberOr(deployment.order, 0),
       })),
       prices: fromFields(values.prices, record?.prices),
+      retries: numberOr(values.retries, 0),
+      first_byte_seconds: numberOr(values.first_byte_seconds, 0),
+      gap_seconds: numberOr(values.gap_seconds, 0),
+      total_seconds: numberOr(values.total_seconds, 0),
+      ...limitsOf(values),
       max_output_tokens: numberOr(values.max_output_tokens, 0),
       context_window: numberOr(values.context_window, 0),
     };
@@ -78,6 +111,22 @@ export function ModelForm({ record, onClose }: { record?: ModelRecord; onClose: 
         {...form.getInputProps('name')}
       />
       <Deployments form={form} />
+      <SimpleGrid cols={{ base: 1, xs: 2 }}>
+        <Select
+          label={t('models.balance')}
+          description={t('models.balanceHint')}
+          allowDeselect={false}
+          data={BALANCES.map((value) => ({ value, label: t(`models.balances.${value}`) }))}
+          {...form.getInputProps('balance')}
+        />
+        <AmountInput
+          label={t('models.retries')}
+          description={t('models.retriesHint')}
+          allowDecimal={false}
+          max={5}
+          {...form.getInputProps('retries')}
+        />
+      </SimpleGrid>
       <Fieldset legend={t('models.prices')}>
         <Text size="xs" c="dimmed" mb="xs">
           {t('models.pricesHint')}
@@ -115,9 +164,34 @@ export function ModelForm({ record, onClose }: { record?: ModelRecord; onClose: 
         label={t('field.fallbacks')}
         description={t('models.fallbacksHint')}
         data={models.data?.map((model) => model.name).filter((name) => name !== form.values.name) ?? []}
-        maxTags={20}
+        maxTags={5}
         {...form.getInputProps('fallbacks')}
       />
+      {form.values.fallbacks.length > 0 && (
+        <MultiSelect
+          label={t('models.fallbackOn')}
+          description={t('models.fallbackOnHint')}
+          data={CAUSES.map((value) => ({ value, label: t(`models.causes.${value}`) }))}
+          {...form.getInputProps('fallback_on')}
+        />
+      )}
+      <LimitFields form={form} hint={t('models.limitsHint')} />
+      <Fieldset legend={t('models.times')}>
+        <Text size="xs" c="dimmed" mb="xs">
+          {t('models.timesHint')}
+        </Text>
+        <SimpleGrid cols={{ base: 1, xs: 3 }} spacing="xs">
+          {TIMES.map((name) => (
+            <AmountInput
+              key={name}
+              label={t(`models.time.${name}`)}
+              allowDecimal={false}
+              max={86_400}
+              {...form.getInputProps(name)}
+            />
+          ))}
+        </SimpleGrid>
+      </Fieldset>
       <RecordSelect
         collection="tenants"
         label={t('field.tenant')}

@@ -1,10 +1,18 @@
 import type { TFunction } from 'i18next';
 import type { NotificationRecord } from '../../api/types';
 import { formatDate, formatMoney } from '../../lib/format';
+import { troubleText } from '../provider-keys/trouble';
 
 /** What a notification says, in the reader's language where it is of a known kind. Whose budget it is depends on who reads it. */
 export function noticeText(record: NotificationRecord, reader: string, t: TFunction, locale: string) {
   const data = record.data;
+  if (record.kind === 'provider_key' && data?.trouble) {
+    const trouble = [data.trouble, data.model].filter(Boolean).join(' ');
+    return {
+      title: t('notices.keyTrouble', { name: data.name ?? '' }),
+      body: troubleText(trouble, t),
+    };
+  }
   if (record.kind !== 'budget_notice' || typeof data?.percent !== 'number')
     return { title: record.title, body: record.body };
   const amounts = {

@@ -1,15 +1,20 @@
-import { Code, Text } from '@mantine/core';
+import { Badge, Code, Stack, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 import { useOptions } from '../../api/records';
 import type { ProviderKeyRecord } from '../../api/types';
+import { formatDateTime, formatMoney, formatNumber } from '../../lib/format';
+import { useLocale } from '../../lib/i18n';
 import type { Column } from '../../ui/DataTable';
 import { StatusBadge } from '../../ui/StatusBadge';
-import { useProviders } from './queries';
+import { useKeyUsage, useProviders } from './queries';
+import { troubleText } from './trouble';
 
 export function useProviderKeyColumns(): Column<ProviderKeyRecord>[] {
   const { t } = useTranslation();
   const providers = useProviders();
   const tenants = useOptions('tenants');
+  const locale = useLocale();
+  const usage = useKeyUsage();
   return [
     {
       key: 'name',
@@ -28,7 +33,11 @@ export function useProviderKeyColumns(): Column<ProviderKeyRecord>[] {
       cell: (row) =>
         providers.data?.find((provider) => provider.provider === row.provider)?.label ?? row.provider,
     },
-    { key: 'address', header: t('field.baseUrl'), cell: (row) => row.base_url || row.region || '–' },
+    {
+      key: 'address',
+      header: t('field.baseUrl'),
+      cell: (row) => [row.base_url, row.region].filter(Boolean).join(' · ') || '–',
+    },
     {
       key: 'secret',
       header: t('field.secret'),
@@ -43,12 +52,44 @@ export function useProviderKeyColumns(): Column<ProviderKeyRecord>[] {
           : t('common.all'),
     },
     {
+      key: 'usage',
+      header: t('providerKeys.usage'),
+      align: 'right',
+      cell: (row) => {
+        const used = usage.data?.find((item) => item.provider_key_id === row.id);
+        if (!used) return '–';
+        return (
+          <Stack gap={0}>
+            <Text size="sm">{formatMoney(used.provider_cost, 'USD', locale)}</Text>
+            <Text size="xs" c="dimmed">
+              {t('providerKeys.usageCalls', {
+                requests: formatNumber(used.requests, locale),
+                failed: formatNumber(used.failed, locale),
+              })}
+            </Text>
+          </Stack>
+        );
+      },
+    },
+    {
       key: 'active',
       header: t('field.status'),
       sort: 'active',
       cell: (row) => {
         const state = row.active ? 'active' : 'inactive';
-        return <StatusBadge status={state} label={t(`activeState.${state}`)} />;
+        const badge = <StatusBadge status={state} label={t(`activeState.${state}`)} />;
+        if (!row.trouble) return badge;
+        return (
+          <Stack gap={2} align="flex-start">
+            <Badge color="red" variant="light" tt="none">
+              {t('providerKeys.setAside')}
+            </Badge>
+            <Text size="xs" c="dimmed" maw={260}>
+              {troubleText(row.trouble, t)}{' '}
+              {t('providerKeys.since', { time: formatDateTime(row.trouble_since ?? '', locale) })}
+            </Text>
+          </Stack>
+        );
       },
     },
   ];

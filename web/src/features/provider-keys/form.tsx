@@ -96,7 +96,7 @@ export function ProviderKeyForm({ record, onClose }: { record?: ProviderKeyRecor
       {(chosen?.needs_region || chosen?.takes_region) && (
         <TextInput
           label={t('field.region')}
-          description={chosen.needs_region ? undefined : t('providerKeys.regionHint')}
+          description={t(chosen.needs_region ? 'providerKeys.regionNeeded' : 'providerKeys.regionHint')}
           required={chosen.needs_region}
           placeholder={chosen.needs_region ? 'eu-central-1' : 'eu'}
           maxLength={64}

@@ -9,6 +9,7 @@ import { required } from '../../lib/validate';
 import { AmountInput } from '../../ui/AmountInput';
 import { CurrencySelect } from '../../ui/CurrencySelect';
 import { FormDialog } from '../../ui/FormDialog';
+import { LimitFields, limitsOf, limitValues } from '../../ui/LimitFields';
 import { notifyDone } from '../../ui/notify';
 import { fromRows, toRows } from '../prices/list';
 import { PriceListEditor } from '../prices/PriceListEditor';
@@ -44,6 +45,7 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       locale: record?.locale || 'de',
       chat: record?.chat || 'builtin',
       regions: record?.regions ?? [],
+      ...limitValues(record),
       usage_retention_days: record?.usage_retention_days ?? 0,
       notices: noticesOf(record),
       percents: (record?.budget_notices ?? DEFAULT_PERCENTS).map(String),
@@ -65,7 +67,7 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       onSubmit={async ({ notices, percents, ...values }) => {
         const own = [...new Set(percents.map(Number))].sort((a, b) => a - b);
         const budget_notices = notices === 'default' ? null : notices === 'off' ? [] : own;
-        const body = { ...values, budget_notices, prices: fromRows(values.prices) };
+        const body = { ...values, ...limitsOf(values), budget_notices, prices: fromRows(values.prices) };
         await save.mutateAsync({ id: record?.id, body });
         notifyDone(t('common.saved'));
         onClose();
@@ -153,6 +155,7 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
         maxTags={50}
         {...form.getInputProps('regions')}
       />
+      <LimitFields form={form} hint={t('tenants.limitsHint')} />
       <PriceListEditor
         hint={t('priceList.tenantHint')}
         value={form.values.prices}

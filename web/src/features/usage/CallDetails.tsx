@@ -3,6 +3,7 @@ import { useTranslation } from 'react-i18next';
 import type { UsageLogRecord } from '../../api/types';
 import { formatDate, formatDateTime, formatMilliseconds, formatMoney, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
+import { Attempts } from './Attempts';
 
 /** What the provider takes and what is left of the price, in US dollars: for those who may see it. */
 function margin(call: UsageLogRecord): ['providerCost' | 'margin', number][] {
@@ -61,6 +62,7 @@ export function CallDetails({ call, onClose }: { call: UsageLogRecord | null; on
           ))}
         </Table.Tbody>
       </Table>
+      {call.attempts && call.attempts.length > 0 && <Attempts attempts={call.attempts} />}
     </Modal>
   );
 }

@@ -134,6 +134,9 @@ impl World {
                     product_models: vec![],
                     key_models: vec![],
                     limits: Limits::default(),
+                    key_limits: Limits::default(),
+                    tenant_limits: Limits::default(),
+                    regions: vec![],
                     currency: Currency::USD,
                     tenant_currency: Currency::USD,
                 }));

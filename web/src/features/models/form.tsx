@@ -9,7 +9,7 @@ import { FormDialog } from '../../ui/FormDialog';
 import { notifyDone } from '../../ui/notify';
 import { RecordSelect } from '../../ui/selects';
 import { type DeploymentRow, Deployments, newDeployment } from './Deployments';
-import { fromFields, PRICE_NAMES, type PriceFields, toFields } from './prices';
+import { fromFields, PIECE_PRICES, type PriceFields, TOKEN_PRICES, toFields } from './prices';
 
 export interface ModelValues {
   name: string;
@@ -83,7 +83,7 @@ export function ModelForm({ record, onClose }: { record?: ModelRecord; onClose: 
           {t('models.pricesHint')}
         </Text>
         <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="xs">
-          {PRICE_NAMES.map((name) => (
+          {[...TOKEN_PRICES, ...PIECE_PRICES].map((name) => (
             <AmountInput
               key={name}
               label={t(`models.price.${name}`)}

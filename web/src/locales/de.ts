@@ -538,7 +538,7 @@ export const de: typeof en = {
       cache_write: 'Preis für Schreiben in den Cache',
       image: 'Preis je Bild',
       audio_minute: 'Preis je Minute Ton',
-      character: 'Preis je Million gesprochener Zeichen',
+      character: 'Preis je 1 Mio. Zeichen',
       request: 'Preis je Anfrage',
     },
     fallbacksHint: 'Andere Modelle, die antworten, wenn dieses nicht kann. In dieser Reihenfolge.',

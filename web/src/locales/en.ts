@@ -523,7 +523,7 @@ export const en = {
       cache_write: 'Cache write price',
       image: 'Price per image',
       audio_minute: 'Price per minute of audio',
-      character: 'Price per million spoken characters',
+      character: 'Price per 1M characters',
       request: 'Price per request',
     },
     fallbacksHint: 'Other models that answer when this one cannot. In this order.',

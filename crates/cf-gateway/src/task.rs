@@ -376,6 +376,7 @@ impl Running<'_> {
             self.inner.deadlines,
             self.ends_at,
             drains,
+            None,
         );
         let mut response = Response::new(body);
         *response.headers_mut() = self.headers;

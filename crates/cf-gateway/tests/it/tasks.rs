@@ -429,6 +429,10 @@ async fn what_the_budget_does_not_cover_is_not_sent() {
         assert_eq!(error.kind, Kind::BudgetExceeded);
         assert_eq!(upstream.received().len(), 0);
         // Exactly what is left.
+        upstream.next(Reply {
+            headers: vec![("content-type", "audio/mpeg".into())],
+            ..Reply::json(200, "ID3")
+        });
         let answer = ask(&f, Task::Speech, say("A")).await.unwrap();
         text(answer.into_body()).await;
         assert_eq!(upstream.received().len(), 1);
@@ -549,6 +553,25 @@ async fn an_answer_that_is_none_is_the_providers_failure_and_free() {
             ("error", Nanos::ZERO),
             "{reply}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_no_sound() {
+    for (model, kind) in [
+        ("tts-1", "text/html; charset=utf-8"),
+        ("gpt-4o-mini-tts", "application/json"),
+    ] {
+        let mut page = Reply::json(200, "<html>Sign in</html>");
+        page.headers = vec![("content-type", kind.into())];
+        let upstream = MockUpstream::start(page).await;
+        let f = Fixture::new("10").await;
+        at(&f, "openai", model, &upstream).await;
+        let say = json!({"model": "public", "input": "Hi", "voice": "alloy"});
+        let error = ask(&f, Task::Speech, say).await.err().unwrap();
+        assert_eq!(error.kind, Kind::Upstream { status: 502 });
+        let call = f.the_call().await;
+        assert_eq!((&*call.status, call.cost), ("error", Nanos::ZERO));
     }
 }
 

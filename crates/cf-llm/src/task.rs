@@ -401,12 +401,13 @@ impl TaskRequest {
 impl TaskPlan {
     /// Whether answers of this type come in pieces that are passed on.
     pub fn streams(&self, task: &TaskRequest, content_type: &str) -> bool {
-        let events = content_type
-            .get(..17)
-            .is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+        let kind = content_type.to_ascii_lowercase();
+        let events = kind.starts_with("text/event-stream");
         match self.reading {
-            Reading::Bytes => true,
-            Reading::Sound | Reading::Events => true,
+            // A page or an error is no sound.
+            Reading::Bytes | Reading::Sound | Reading::Events => {
+                events || !(kind.starts_with("text/") || kind.starts_with("application/json"))
+            }
             Reading::SoundInJson => false,
             _ => task.stream() && events,
         }
@@ -421,9 +422,7 @@ impl TaskPlan {
         content_type: &str,
         estimate: (Usage, bool),
     ) -> (ChatStream, String) {
-        let events = content_type
-            .get(..17)
-            .is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+        let events = (content_type.to_ascii_lowercase()).starts_with("text/event-stream");
         let kind = match self.reading {
             // Some give the sound whatever is asked for.
             Reading::Sound | Reading::Events if !events => StreamKind::Bytes,

@@ -141,7 +141,15 @@ export interface Deployment {
   order: number;
 }
 
-export type PriceName = 'input' | 'output' | 'cached_input' | 'cache_write';
+export type PriceName =
+  | 'input'
+  | 'output'
+  | 'cached_input'
+  | 'cache_write'
+  | 'image'
+  | 'audio_minute'
+  | 'character'
+  | 'request';
 
 export interface ModelRecord extends BaseRecord {
   name: string;

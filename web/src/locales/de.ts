@@ -556,13 +556,18 @@ export const de: typeof en = {
     removeDeployment: 'Bereitstellung {{number}} entfernen',
     deployment: 'Bereitstellung {{number}}',
     prices: 'Eigene Preise',
-    pricesHint: 'US-Dollar je Million Token. Leer: aus dem Preisbuch.',
+    pricesHint:
+      'US-Dollar je Million Token, sonst je Stück. Leer: aus dem Preisbuch. Ein- und Ausgabepreis gehören immer dazu, notfalls 0.',
     priceBook: 'Preisbuch',
     price: {
       input: 'Eingabepreis',
       output: 'Ausgabepreis',
       cached_input: 'Preis für Eingabe aus dem Cache',
       cache_write: 'Preis für Schreiben in den Cache',
+      image: 'Preis je Bild',
+      audio_minute: 'Preis je Minute Ton',
+      character: 'Preis je 1 Mio. Zeichen',
+      request: 'Preis je Anfrage',
     },
     fallbacksHint:
       'Andere Modelle, die antworten, wenn dieses nicht kann. In dieser Reihenfolge, höchstens fünf.',

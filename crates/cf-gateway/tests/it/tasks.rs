@@ -148,6 +148,15 @@ async fn each_endpoint_costs_what_its_provider_counts() {
             Reply::json(200, r#"{"predictions":[{"bytesBase64Encoded":"aaaa"}]}"#),
             "0.04",
         ),
+        // One of this quality and size: 1,835,008 pixels at 0.0719 US dollars a million.
+        (
+            "azure",
+            "dall-e-3",
+            Task::Images,
+            json!({"model": "public", "prompt": "x", "quality": "hd", "size": "1024x1792"}),
+            Reply::json(200, r#"{"created":1,"data":[{"url":"https://x.example"}]}"#),
+            "0.131999",
+        ),
         // One at 0.06.
         (
             "bedrock",
@@ -420,6 +429,10 @@ async fn what_the_budget_does_not_cover_is_not_sent() {
         assert_eq!(error.kind, Kind::BudgetExceeded);
         assert_eq!(upstream.received().len(), 0);
         // Exactly what is left.
+        upstream.next(Reply {
+            headers: vec![("content-type", "audio/mpeg".into())],
+            ..Reply::json(200, "ID3")
+        });
         let answer = ask(&f, Task::Speech, say("A")).await.unwrap();
         text(answer.into_body()).await;
         assert_eq!(upstream.received().len(), 1);
@@ -544,6 +557,25 @@ async fn an_answer_that_is_none_is_the_providers_failure_and_free() {
 }
 
 #[tokio::test]
+async fn a_page_is_no_sound() {
+    for (model, kind) in [
+        ("tts-1", "text/html; charset=utf-8"),
+        ("gpt-4o-mini-tts", "application/json"),
+    ] {
+        let mut page = Reply::json(200, "<html>Sign in</html>");
+        page.headers = vec![("content-type", kind.into())];
+        let upstream = MockUpstream::start(page).await;
+        let f = Fixture::new("10").await;
+        at(&f, "openai", model, &upstream).await;
+        let say = json!({"model": "public", "input": "Hi", "voice": "alloy"});
+        let error = ask(&f, Task::Speech, say).await.err().unwrap();
+        assert_eq!(error.kind, Kind::Upstream { status: 502 });
+        let call = f.the_call().await;
+        assert_eq!((&*call.status, call.cost), ("error", Nanos::ZERO));
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_charged_what_the_provider_counts() {
     let upstream = MockUpstream::start(embedded(9).after(Duration::from_millis(200))).await;
     let f = Fixture::new("10").await;
@@ -622,4 +654,65 @@ async fn a_picture_that_was_kept_back_is_told_and_what_was_thought_is_charged() 
     assert_eq!(body["error"]["code"], "content_filter");
     // A thousand tokens at 0.30 US dollars a million.
     assert_eq!(f.the_call().await.cost, nanos("0.0003"));
+}
+
+#[tokio::test]
+async fn a_streamed_transcript_is_passed_on_and_counted() {
+    let events = [
+        json!({"type": "transcript.text.delta", "delta": "Hi"}),
+        json!({"type": "transcript.text.done", "text": "Hi", "usage": {"type": "tokens",
+            "input_tokens": 20, "output_tokens": 2, "input_token_details": {"audio_tokens": 20}}}),
+    ];
+    let upstream = MockUpstream::start(Reply::stream(steps_of(&events))).await;
+    let f = Fixture::new("10").await;
+    at(&f, "openai", "gpt-4o-transcribe", &upstream).await;
+    let texts = [("model", "public"), ("stream", "true")];
+    let request = TaskRequest::form(Task::Transcription, form(&texts, ("file", &[1; 900])));
+    let answer = send(&f, request.unwrap()).await.unwrap();
+    let body = text(answer.into_body()).await;
+    assert!(body.contains("transcript.text.delta") && body.contains("transcript.text.done"));
+    // 20 at 2.50 and 2 at 10 US dollars a million.
+    let call = f.the_call().await;
+    assert_eq!((call.cost, call.estimated), (nanos("0.00007"), false));
+}
+
+#[tokio::test]
+async fn who_hangs_up_on_speech_pays_for_it() {
+    let sound = Reply {
+        headers: vec![("content-type", "audio/mpeg".into())],
+        ..Reply::stream(vec![Step::Send(Bytes::from_static(b"ID3")), Step::Stall])
+    };
+    let upstream = MockUpstream::start(sound).await;
+    let f = Fixture::new("10").await;
+    at(&f, "openai", "tts-1", &upstream).await;
+    let say = json!({"model": "public", "input": "12345", "voice": "alloy"});
+    let answer = ask(&f, Task::Speech, say).await.unwrap();
+    let mut body = answer.into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    let call = f.the_call().await;
+    assert_eq!((&*call.status, call.cost), ("cancelled", nanos("0.000075")));
+}
+
+#[tokio::test]
+async fn a_customers_own_prices_are_reserved_and_charged() {
+    for f in Fixture::each("1").await {
+        let seconds = r#"{"text":"Hi","usage":{"type":"duration","seconds":60}}"#;
+        let upstream = MockUpstream::start(Reply::json(200, seconds)).await;
+        at(&f, "openai", "whisper-1", &upstream).await;
+        let list = json!([{"model": "public", "input": 0, "output": 0, "audio_minute": 0.5}]);
+        let sql = "insert into tenants (id, name, slug, prices, created, updated) \
+                   values ($1, 'T', 't', $2, '', '')";
+        let values = vec![f.caller.tenant_id.into(), list.to_string().into()];
+        f.db.execute(sql, values).await.unwrap();
+        f.ledger.reload().await.unwrap();
+        send(&f, recording("json")).await.unwrap();
+        assert_eq!(f.the_call().await.cost, nanos("0.5"), "{}", f.name);
+        // 100,000 bytes may hold 134 seconds, which are more than half a dollar.
+        let texts = [("model", "public")];
+        let long = TaskRequest::form(Task::Transcription, form(&texts, ("file", &[1; 100_000])));
+        let refused = send(&f, long.unwrap()).await.err().unwrap();
+        assert_eq!(refused.kind, Kind::BudgetExceeded);
+        assert_eq!(upstream.received().len(), 1);
+    }
 }

@@ -20,7 +20,7 @@ import { LimitFields, type LimitValues, limitsOf, limitValues } from '../../ui/L
 import { notifyDone } from '../../ui/notify';
 import { RecordSelect } from '../../ui/selects';
 import { type DeploymentRow, Deployments, newDeployment } from './Deployments';
-import { fromFields, PRICE_NAMES, type PriceFields, toFields } from './prices';
+import { fromFields, PIECE_PRICES, type PriceFields, TOKEN_PRICES, toFields } from './prices';
 
 const BALANCES = ['weights', 'least_busy', 'lowest_latency'] as const;
 const CAUSES = ['unavailable', 'context_length', 'content_filter'] as const;
@@ -132,7 +132,7 @@ export function ModelForm({ record, onClose }: { record?: ModelRecord; onClose: 
           {t('models.pricesHint')}
         </Text>
         <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="xs">
-          {PRICE_NAMES.map((name) => (
+          {[...TOKEN_PRICES, ...PIECE_PRICES].map((name) => (
             <AmountInput
               key={name}
               label={t(`models.price.${name}`)}

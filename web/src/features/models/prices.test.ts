@@ -7,15 +7,16 @@ describe('prices', () => {
   });
 
   it('keeps prices that the form does not show', () => {
-    const before = { input: 1, output: '2.5', tiers: [{ above: 200000, input: 2 }] };
+    const before = { input: 1, output: '2.5', audio_minute: 0.006, tiers: [{ above: 200000, input: 2 }] };
     const fields = toFields(before);
-    expect(fields).toEqual({ input: 1, output: 2.5, cached_input: '', cache_write: '' });
-    expect(fromFields({ ...fields, input: '' }, before)).toEqual({ output: 2.5, tiers: before.tiers });
+    expect(fields).toEqual({ ...toFields(null), input: 1, output: 2.5, audio_minute: 0.006 });
+    expect(fromFields({ ...fields, input: '', audio_minute: '' }, before)).toEqual({
+      output: 2.5,
+      tiers: before.tiers,
+    });
   });
 
   it('keeps a price of zero', () => {
-    expect(fromFields({ input: 0, output: '', cached_input: '', cache_write: '' }, null)).toEqual({
-      input: 0,
-    });
+    expect(fromFields({ ...toFields(null), input: 0, image: 0 }, null)).toEqual({ input: 0, image: 0 });
   });
 });

@@ -1,7 +1,11 @@
 import type { PriceName } from '../../api/types';
 import { numberOr } from '../../ui/AmountInput';
 
-export const PRICE_NAMES: readonly PriceName[] = ['input', 'output', 'cached_input', 'cache_write'];
+/** Prices of a million tokens. */
+export const TOKEN_PRICES: readonly PriceName[] = ['input', 'output', 'cached_input', 'cache_write'];
+/** Prices of what is billed by the piece. */
+export const PIECE_PRICES: readonly PriceName[] = ['image', 'audio_minute', 'character', 'request'];
+const PRICE_NAMES: readonly PriceName[] = [...TOKEN_PRICES, ...PIECE_PRICES];
 export type PriceFields = Record<PriceName, number | string>;
 
 /** What the price fields show: empty where the price book decides. */
@@ -19,6 +23,10 @@ export function toFields(prices: Record<string, unknown> | null | undefined): Pr
     output: field('output'),
     cached_input: field('cached_input'),
     cache_write: field('cache_write'),
+    image: field('image'),
+    audio_minute: field('audio_minute'),
+    character: field('character'),
+    request: field('request'),
   };
 }
 

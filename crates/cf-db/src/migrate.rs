@@ -64,9 +64,21 @@ const MIGRATIONS: &[Migration] = &[
         postgres: None,
     },
     Migration {
+        version: 8,
+        name: "responses",
+        sql: include_str!("../../../migrations/0008_responses.sql"),
+        postgres: None,
+    },
+    Migration {
         version: 9,
         name: "routing",
         sql: include_str!("../../../migrations/0009_routing.sql"),
+        postgres: None,
+    },
+    Migration {
+        version: 11,
+        name: "pieces",
+        sql: include_str!("../../../migrations/0011_pieces.sql"),
         postgres: None,
     },
 ];

@@ -42,13 +42,15 @@ impl Attempt {
                 request.check_version(&outgoing.route, wishes)?;
                 Ok(outgoing)
             });
-        match outgoing {
-            Ok(mut outgoing) => Ok(Self {
-                route: outgoing.route,
-                dropped: std::mem::take(&mut outgoing.dropped),
-                outgoing,
-            }),
-            Err(error) => Err(refused(error)),
+        outgoing.map(Self::of).map_err(refused)
+    }
+
+    /// A request that is made already.
+    pub fn of(mut outgoing: Outgoing) -> Self {
+        Self {
+            route: outgoing.route,
+            dropped: std::mem::take(&mut outgoing.dropped),
+            outgoing,
         }
     }
 
@@ -158,7 +160,7 @@ impl Attempt {
 }
 
 /// What cannot be sent there: the request's fault, or the record's.
-fn refused(error: Error) -> UpstreamFailure {
+pub fn refused(error: Error) -> UpstreamFailure {
     let cause = match error.kind {
         Kind::Invalid { .. } => Cause::Request,
         _ => Cause::Record,

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::hang_up::Drains;
 use crate::meter::Meter;
+use crate::responses::Keep;
 use crate::{Deadlines, reply};
 
 /// A comment, which every reader of events leaves out.
@@ -30,6 +31,12 @@ pub enum Upstream {
 /// The body of an answer.
 pub struct GatewayBody(Inner);
 
+/// An answer without words broke off: where no error can be written into what
+/// comes, its end must not look like one.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider's answer was cut off")]
+pub struct Broken;
+
 enum Inner {
     Full(Option<Bytes>),
     Stream(Box<Streaming>),
@@ -37,8 +44,10 @@ enum Inner {
 
 struct Streaming {
     upstream: Upstream,
-    /// What the client reads.
-    dialect: Dialect,
+    /// What the client reads; none where it is no events.
+    dialect: Option<Dialect>,
+    /// Whether the end is to be seen as broken.
+    broken: bool,
     /// Events ready for the client.
     ready: VecDeque<Bytes>,
     state: State,
@@ -51,6 +60,8 @@ struct Streaming {
     ends_at: Instant,
     /// Where it is read on once the client has left; `None`: then it is cancelled.
     drains: Option<Drains>,
+    /// Where the answer is kept, if it is to be.
+    keep: Option<Keep>,
 }
 
 #[allow(
@@ -63,6 +74,8 @@ enum State {
     /// The call is over; its last event waits until it is in the books.
     Settling {
         settled: Settled,
+        /// The answer on its way to where it is kept.
+        keeping: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
         last: Option<Bytes>,
     },
     /// Nothing more comes.
@@ -78,15 +91,17 @@ impl GatewayBody {
     /// A stream with the meter of its call; at `ends_at` it is cut off.
     pub(crate) fn stream(
         upstream: Upstream,
-        dialect: Dialect,
+        dialect: Option<Dialect>,
         meter: Meter,
         deadlines: Deadlines,
         ends_at: Instant,
         drains: Option<Drains>,
+        keep: Option<Keep>,
     ) -> Self {
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
             dialect,
+            broken: false,
             ready: VecDeque::new(),
             state: State::Reading(meter),
             silence: Box::pin(tokio::time::sleep(deadlines.gap)),
@@ -95,6 +110,7 @@ impl GatewayBody {
             deadlines,
             ends_at,
             drains,
+            keep,
         })))
     }
 }
@@ -119,7 +135,7 @@ impl Drop for GatewayBody {
 
 impl Body for GatewayBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -127,9 +143,10 @@ impl Body for GatewayBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut self.0 {
             Inner::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Inner::Stream(stream) => stream
-                .poll_event(cx)
-                .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Stream(stream) => stream.poll_event(cx).map(|event| match event {
+                Some(bytes) => Some(Ok(Frame::data(bytes))),
+                None => std::mem::take(&mut stream.broken).then_some(Err(Broken)),
+            }),
         }
     }
 
@@ -137,7 +154,7 @@ impl Body for GatewayBody {
         match &self.0 {
             Inner::Full(bytes) => bytes.is_none(),
             Inner::Stream(stream) => {
-                matches!(stream.state, State::Ended) && stream.ready.is_empty()
+                matches!(stream.state, State::Ended) && stream.ready.is_empty() && !stream.broken
             }
         }
     }
@@ -170,7 +187,8 @@ impl Streaming {
             self.heard_at = Instant::now();
             return event;
         }
-        while self.keep_alive.as_mut().poll(cx).is_ready() {
+        // What is no stream of events (sound) has no comments.
+        while self.dialect.is_some() && self.keep_alive.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let due = self.heard_at + self.deadlines.keep_alive;
             if due <= now {
@@ -190,7 +208,20 @@ impl Streaming {
             }
             match &mut self.state {
                 State::Ended => return Poll::Ready(None),
-                State::Settling { settled, last } => {
+                State::Settling {
+                    settled,
+                    keeping,
+                    last,
+                } => {
+                    if let Some(kept) = keeping {
+                        // Who has the last event may go on from the answer at once.
+                        if kept.as_mut().poll(cx).is_pending()
+                            && self.silence.as_mut().poll(cx).is_pending()
+                        {
+                            return Poll::Pending;
+                        }
+                        *keeping = None;
+                    }
                     let booked = match Pin::new(settled).poll(cx) {
                         Poll::Ready(booked) => booked,
                         Poll::Pending if self.silence.as_mut().poll(cx).is_pending() => {
@@ -201,9 +232,10 @@ impl Streaming {
                     match booked {
                         Ok(_) => self.ready.extend(last.take()),
                         // A reply that is not in the books is not released in full.
-                        Err(error) => self
-                            .ready
-                            .push_back(self.dialect.error_frame(&error.message, "unavailable")),
+                        Err(error) => {
+                            let last = self.error_frame(&error.message, "unavailable");
+                            self.ready.extend(last);
+                        }
                     }
                     // Reads the stream's own end, so that the connection is used again.
                     let _ = poll_upstream(&mut self.upstream, cx);
@@ -271,15 +303,26 @@ impl Streaming {
         match frame {
             StreamFrame::Pass(bytes) => self.ready.push_back(bytes),
             StreamFrame::Done(bytes) => {
+                let response = meter.stream().and_then(|stream| stream.response().cloned());
+                let keep = self.keep.take();
+                let keeping = keep.zip(response).map(|(keep, response)| {
+                    Box::pin(keep.keep(response)) as Pin<Box<dyn Future<Output = ()> + Send>>
+                });
                 let last = Some(bytes).filter(|b| !b.is_empty());
                 self.end(Meter::finish_stream, last);
+                if let State::Settling { keeping: place, .. } = &mut self.state {
+                    *place = keeping;
+                }
             }
             StreamFrame::Failed(data) => {
-                let secret = meter.deployment().map(|d| d.key.shown_secret());
-                let last = self
-                    .dialect
-                    .failure_frame(&data, secret.unwrap_or_default());
-                self.end(Meter::break_off, Some(last));
+                let secret = meter.deployment().map(|d| d.key.shown_secret().to_owned());
+                let secret = secret.unwrap_or_default();
+                let last = self.dialect.map(|dialect| match meter.stream() {
+                    Some(stream) => stream.failure_frame(&data, &secret),
+                    None => dialect.failure_frame(&data, &secret),
+                });
+                self.broken |= last.is_none();
+                self.end(Meter::break_off, last);
                 self.hang_up();
             }
         }
@@ -297,9 +340,23 @@ impl Streaming {
 
     /// Ends the stream with an error that the client sees.
     fn break_off(&mut self, sentence: &str, code: &str) {
-        let last = self.dialect.error_frame(sentence, code);
-        self.end(Meter::break_off, Some(last));
+        let last = self.error_frame(sentence, code);
+        self.end(Meter::break_off, last);
         self.hang_up();
+    }
+
+    /// An error as the client reads it.
+    fn error_frame(&mut self, sentence: &str, code: &str) -> Option<Bytes> {
+        let stream = match &mut self.state {
+            State::Reading(meter) => meter.stream(),
+            _ => None,
+        };
+        let frame = self.dialect.map(|dialect| match stream {
+            Some(stream) => stream.error_frame(sentence, code),
+            None => dialect.error_frame(sentence, code),
+        });
+        self.broken |= frame.is_none();
+        frame
     }
 
     /// Books the call; `last` is for the client once that is durable.
@@ -307,7 +364,11 @@ impl Streaming {
         if let State::Reading(meter) = std::mem::replace(&mut self.state, State::Ended)
             && let Some(settled) = book(meter)
         {
-            self.state = State::Settling { settled, last };
+            self.state = State::Settling {
+                settled,
+                keeping: None,
+                last,
+            };
             let until = Instant::now() + self.deadlines.books;
             self.silence.as_mut().reset(until);
         }

@@ -15,6 +15,7 @@ use crate::meter::Meter;
 use crate::plan::{Way, find_model, likely_tokens, ways};
 use crate::reply::{self, Call, describe, set};
 use crate::reserve::{Reservation, WorstCase, reserve};
+use crate::responses::Keep;
 use crate::turn::{Taken, TakenBy, Turn};
 use crate::{Asked, Gateway, Inner};
 
@@ -25,6 +26,7 @@ pub async fn chat(
     body: Bytes,
     request_id: RequestId,
     attendance: Arc<Attendance>,
+    keep: Option<Keep>,
 ) -> Result<Response<GatewayBody>> {
     let inner = &*gateway.0;
     let request = ChatRequest::read_as(asked.dialect, &body)?;
@@ -76,6 +78,7 @@ pub async fn chat(
         headers,
         ends_at,
         remaining,
+        keep,
     };
 
     let turn = Turn {

@@ -17,6 +17,8 @@ mod models;
 mod plan;
 mod reply;
 mod reserve;
+mod responses;
+mod task;
 mod terms;
 mod tokens;
 mod tried;
@@ -30,7 +32,7 @@ use cf_base::{Caller, Clock, Random, RequestId, Result, Sealer, TenantId};
 use cf_db::Db;
 use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
-pub use cf_llm::{Dialect, Wishes};
+pub use cf_llm::{Dialect, Form, Part, Task, TaskRequest, Wishes};
 use http::Response;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -41,11 +43,13 @@ pub use entry::KeyNews;
 pub use key_test::KeyTest;
 pub use limits::Reached;
 pub use plan::FALLBACKS;
+pub use responses::InputPage;
 pub use turn::ComeBack;
 
 use hang_up::{Attendance, Attended, Drains};
 use limits::Limiter;
 use models::Catalogue;
+use responses::Responses;
 
 /// Time limits of a call.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +126,7 @@ struct Inner {
     drains: Drains,
     /// What becomes known of provider keys.
     key_news: broadcast::Sender<KeyNews>,
+    responses: Responses,
     /// Turns at counting prompts.
     counting: Arc<Semaphore>,
 }
@@ -133,6 +138,12 @@ impl Gateway {
             Catalogue::load(&parts.db, &parts.sealer, &parts.ledger, &parts.clock).await?;
         Ok(Self(Arc::new(Inner {
             limiter: Limiter::new(parts.clock.clone()),
+            responses: Responses::new(
+                parts.db.clone(),
+                parts.sealer.clone(),
+                parts.clock.clone(),
+                parts.random.clone(),
+            ),
             clock: parts.clock,
             random: parts.random,
             deadlines: parts.deadlines,
@@ -184,6 +195,35 @@ impl Gateway {
         body: Bytes,
         request_id: RequestId,
     ) -> Result<Response<GatewayBody>> {
+        self.call(asked, caller, body, request_id, None).await
+    }
+
+    /// A response (of OpenAI's Responses), plain or streamed: the same, but that it
+    /// may go on from one that was kept, and is kept itself unless the client says
+    /// otherwise.
+    pub async fn respond(
+        &self,
+        wishes: Wishes,
+        caller: Arc<Caller>,
+        body: Bytes,
+        request_id: RequestId,
+    ) -> Result<Response<GatewayBody>> {
+        let (body, keep) = self.0.responses.complete(&caller, body).await?;
+        let asked = Asked {
+            dialect: Dialect::Responses,
+            wishes,
+        };
+        self.call(asked, caller, body, request_id, keep).await
+    }
+
+    async fn call(
+        &self,
+        asked: Asked,
+        caller: Arc<Caller>,
+        body: Bytes,
+        request_id: RequestId,
+        keep: Option<responses::Keep>,
+    ) -> Result<Response<GatewayBody>> {
         let attendance = Arc::new(Attendance::default());
         let call = call::chat(
             self.clone(),
@@ -192,8 +232,56 @@ impl Gateway {
             body,
             request_id,
             Arc::clone(&attendance),
+            keep,
         );
         Attended::new(call, attendance, self.0.drains.clone()).await
+    }
+
+    /// A call that is no chat: embeddings, pictures, sound and the like. Dropped, it is
+    /// cancelled or read on as a chat is.
+    pub async fn task(
+        &self,
+        wishes: Wishes,
+        caller: Arc<Caller>,
+        request: TaskRequest,
+        request_id: RequestId,
+    ) -> Result<Response<GatewayBody>> {
+        let attendance = Arc::new(Attendance::default());
+        let call = task::run(
+            self.clone(),
+            wishes,
+            caller,
+            request,
+            request_id,
+            Arc::clone(&attendance),
+        );
+        Attended::new(call, attendance, self.0.drains.clone()).await
+    }
+
+    /// A response that was kept, as it was given.
+    pub async fn response(&self, caller: &Caller, id: &str) -> Result<String> {
+        self.0.responses.find(caller, id).await
+    }
+
+    /// Forgets a response: nothing goes on from it any more.
+    pub async fn delete_response(&self, caller: &Caller, id: &str) -> Result<()> {
+        self.0.responses.delete(caller, id).await
+    }
+
+    /// What a response was made from, a page of it, in OpenAI's shape.
+    pub async fn response_input(
+        &self,
+        caller: &Caller,
+        id: &str,
+        page: &InputPage,
+    ) -> Result<String> {
+        self.0.responses.input(caller, id, page).await
+    }
+
+    /// Forgets responses that were neither made nor gone on from for so long, and
+    /// the oldest of users who have too many. Returns how many.
+    pub async fn prune_responses(&self, kept: Duration) -> Result<u64> {
+        self.0.responses.prune(kept).await
     }
 
     /// The models this caller may use, in OpenAI's shape.

@@ -28,7 +28,7 @@ const CURRENCY: usize = 6;
 const TENANT_CURRENCY: usize = 7;
 
 /// Columns of `usage_hours` that are sums.
-pub(crate) const SUMS: [&str; 18] = [
+pub(crate) const SUMS: [&str; 20] = [
     "requests",
     "failed",
     "prompt_tokens",
@@ -44,14 +44,18 @@ pub(crate) const SUMS: [&str; 18] = [
     "cached_audio_tokens",
     "images",
     "web_searches",
+    "characters",
+    "audio_seconds",
     "cost",
     "tenant_cost",
     "provider_cost",
 ];
 /// Of these, what the counters in `extra` add up to.
-pub(crate) const EXTRAS: std::ops::Range<usize> = 10..15;
+pub(crate) const EXTRAS: std::ops::Range<usize> = 10..17;
+/// Those counters.
+pub(crate) type Extras = [i64; EXTRAS.end - EXTRAS.start];
 /// Of these, what the other tables have.
-pub(crate) const COARSE: [usize; 7] = [0, 1, 2, 3, 15, 16, 17];
+pub(crate) const COARSE: [usize; 7] = [0, 1, 2, 3, 17, 18, 19];
 
 /// A table with sums over more than `usage_hours` has a row for.
 pub(crate) struct Coarse {
@@ -99,8 +103,7 @@ pub(crate) struct Rollups {
     keys: BTreeMap<(String, String), [i64; KEY_SUMS.len()]>,
 }
 
-/// Columns of `usage_provider_key_days` that are sums; as places in [`SUMS`] they
-/// are [`KEY_PLACES`].
+/// Columns of `usage_provider_key_days` that are sums, each also one of [`SUMS`].
 pub(crate) const KEY_SUMS: [&str; 5] = [
     "requests",
     "failed",
@@ -108,7 +111,17 @@ pub(crate) const KEY_SUMS: [&str; 5] = [
     "completion_tokens",
     "provider_cost",
 ];
-const KEY_PLACES: [usize; KEY_SUMS.len()] = [0, 1, 2, 3, 17];
+
+/// Where they are among [`SUMS`].
+fn key_places() -> &'static [usize; KEY_SUMS.len()] {
+    static PLACES: std::sync::OnceLock<[usize; KEY_SUMS.len()]> = std::sync::OnceLock::new();
+    PLACES.get_or_init(|| {
+        KEY_SUMS.map(|name| {
+            let place = SUMS.iter().position(|sum| *sum == name);
+            place.expect("each is one of the sums")
+        })
+    })
+}
 
 impl Rollups {
     /// Adds a row that is written at `created`.
@@ -142,6 +155,8 @@ impl Rollups {
             count(extra.cache_read_audio),
             count(extra.images),
             count(extra.web_searches),
+            count(extra.characters),
+            count(extra.audio_seconds),
             usage.cost.nanos.0,
             usage.tenant_cost.nanos.0,
             usage.provider_cost().0,
@@ -179,8 +194,8 @@ impl Rollups {
         }
         let day = created.get(..10).unwrap_or(created).to_owned();
         let all = self.keys.entry((day, key.to_owned())).or_default();
-        for (all, at) in all.iter_mut().zip(KEY_PLACES) {
-            *all = all.saturating_add(sums[at].saturating_mul(sign));
+        for (all, at) in all.iter_mut().zip(key_places()) {
+            *all = all.saturating_add(sums[*at].saturating_mul(sign));
         }
     }
 
@@ -254,9 +269,9 @@ pub(crate) fn group_of(row: &Row) -> Result<[String; GROUP.len()], DbError> {
 }
 
 /// The counters of a row's `extra`, in the order of [`EXTRAS`].
-pub(crate) fn extras_of(extra: &str) -> Result<[i64; 5], DbError> {
+pub(crate) fn extras_of(extra: &str) -> Result<Extras, DbError> {
     if extra.is_empty() {
-        return Ok([0; 5]);
+        return Ok(Extras::default());
     }
     let extra: Extra = serde_json::from_str(extra)
         .map_err(|e| DbError::Data(format!("extra of a usage row cannot be read: {e}")))?;
@@ -267,6 +282,8 @@ pub(crate) fn extras_of(extra: &str) -> Result<[i64; 5], DbError> {
         count(extra.cache_read_audio),
         count(extra.images),
         count(extra.web_searches),
+        count(extra.characters),
+        count(extra.audio_seconds),
     ])
 }
 

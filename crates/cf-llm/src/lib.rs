@@ -8,6 +8,7 @@ mod answer;
 mod anthropic;
 mod bedrock;
 mod bound;
+mod completions;
 mod conversation;
 mod count;
 mod counters;
@@ -21,8 +22,10 @@ mod openai;
 mod outgoing;
 mod place;
 mod region;
+mod responses;
 mod seal;
 mod stream;
+mod task;
 mod tokens;
 mod wire;
 
@@ -46,7 +49,10 @@ pub use openai::{
 pub use outgoing::{Outgoing, OutputPlan, Wishes};
 pub use place::{Missing, Place, Settings};
 pub use region::WorksIn;
+pub use responses::echo::Echo;
+pub use responses::history::{History, Kept, item_id, shown_item};
 pub use stream::{ChatStream, StreamError, StreamFrame};
+pub use task::{Answer, Form, Part, Task, TaskPlan, TaskRequest, Told};
 pub use wire::chat::ChatRequest;
 
 use wire::chat::OutputLimit;
@@ -124,6 +130,16 @@ const BEDROCK: [SettingInfo; 2] = [
     setting(
         "works_in",
         "Where application inference profiles work (such as eu; empty: unknown)",
+    ),
+];
+const COMPATIBLE: [SettingInfo; 2] = [
+    setting(
+        "api",
+        "API for Responses (empty: chat completions; responses: /responses)",
+    ),
+    setting(
+        "completions",
+        "Legacy completions (empty: /completions; chat: chat completions)",
     ),
 ];
 const ANTHROPIC: [SettingInfo; 2] = [
@@ -266,11 +282,8 @@ impl Provider {
                 Self::Vertex => &VERTEX,
                 Self::Bedrock => &BEDROCK,
                 Self::Anthropic => &ANTHROPIC,
-                Self::OpenAi
-                | Self::Gemini
-                | Self::Mistral
-                | Self::OpenAiCompatible
-                | Self::Demo => &[],
+                Self::OpenAiCompatible => &COMPATIBLE,
+                Self::OpenAi | Self::Gemini | Self::Mistral | Self::Demo => &[],
             },
         }
     }

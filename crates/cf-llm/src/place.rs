@@ -1,5 +1,6 @@
 //! Where a deployment is: which dialect is spoken there, and at which address.
 
+use cf_base::{Error, Kind};
 use serde::Deserialize;
 
 use crate::Provider;
@@ -16,8 +17,11 @@ pub struct Settings {
     pub api_version: String,
     /// Vertex AI: the project, where the service account's own is not meant.
     pub project: String,
-    /// Bedrock: `invoke` calls Claude with InvokeModel instead of Converse.
+    /// Bedrock: `invoke` calls Claude with InvokeModel instead of Converse. A
+    /// compatible server: `responses` says that it speaks Responses too.
     pub api: String,
+    /// A compatible server: `chat` says that it has no legacy completions.
+    pub completions: String,
     /// Anthropic: the version that is sent where the client names none.
     pub anthropic_version: String,
     /// Anthropic: betas that are sent with every call, comma-separated.
@@ -89,7 +93,7 @@ impl Place<'_> {
             | Provider::Azure
             | Provider::Mistral
             | Provider::OpenAiCompatible
-            | Provider::Demo => (Dialect::OpenAi, Carrier::Direct),
+            | Provider::Demo => (self.openais(client), Carrier::Direct),
         };
         Route {
             provider: self.provider,
@@ -97,6 +101,33 @@ impl Place<'_> {
             upstream,
             carrier,
         }
+    }
+
+    /// Which of OpenAI's dialects is spoken with a server that has its API.
+    fn openais(&self, client: Dialect) -> Dialect {
+        let speaks = match (client, self.provider) {
+            (Dialect::Responses, Provider::OpenAi) => true,
+            (Dialect::Responses, Provider::Azure) => self.is_azure_v1(),
+            (Dialect::Responses, Provider::OpenAiCompatible) => self.settings.api == "responses",
+            (Dialect::Completions, Provider::OpenAi | Provider::Azure) => {
+                !self.base_url.trim_end_matches('/').ends_with("/models")
+                    && is_completion_model(self.model)
+            }
+            (Dialect::Completions, Provider::OpenAiCompatible) => {
+                self.settings.completions != "chat"
+                    && !NO_COMPLETIONS
+                        .iter()
+                        .any(|host| self.base_url.contains(host))
+            }
+            _ => false,
+        };
+        if speaks { client } else { Dialect::OpenAi }
+    }
+
+    /// Azure's form without dated versions.
+    fn is_azure_v1(&self) -> bool {
+        matches!(&*self.settings.api_version, "" | "v1")
+            && !self.base_url.trim_end_matches('/').ends_with("/models")
     }
 
     /// The full address of a call.
@@ -126,7 +157,7 @@ impl Place<'_> {
             }
             (Provider::Azure, _) => {
                 need(base)?;
-                self.azure(base)
+                self.azure(base, endpoint(route.upstream))
             }
             (Provider::Anthropic, _) => {
                 let base = base.trim_end_matches("/v1");
@@ -159,7 +190,7 @@ impl Place<'_> {
             }
             _ => {
                 need(base)?;
-                format!("{base}/chat/completions")
+                format!("{base}/{}", endpoint(route.upstream))
             }
         })
     }
@@ -178,7 +209,53 @@ impl Place<'_> {
             .unwrap_or("us-east-1")
     }
 
-    fn azure(&self, base: &str) -> String {
+    /// The address of an endpoint as OpenAI has it, at a provider that has it too.
+    pub(crate) fn openai_url(&self, path: &str) -> cf_base::Result<String> {
+        let own = self.base_url.trim_end_matches('/');
+        let base = match own {
+            "" => self.provider.default_base_url(),
+            own => own,
+        };
+        match self.provider {
+            Provider::Demo => Ok(String::new()),
+            _ if base.is_empty() => Err(self.lacks(Missing::BaseUrl)),
+            Provider::Azure => Ok(self.azure(base, path)),
+            _ => Ok(format!("{base}/{path}")),
+        }
+    }
+
+    /// The address of what a model does at Google or on Bedrock.
+    pub(crate) fn model_url(&self, verb: &str) -> cf_base::Result<String> {
+        // The address of a chat but for its last word.
+        let route = Route {
+            provider: self.provider,
+            client: Dialect::OpenAi,
+            upstream: match self.provider {
+                Provider::Bedrock => Dialect::Converse,
+                _ => Dialect::Gemini,
+            },
+            carrier: Carrier::Direct,
+        };
+        let url = self.url(route, false).map_err(|what| self.lacks(what))?;
+        let end = match self.provider {
+            Provider::Bedrock => url.rfind('/').map(|at| at + 1),
+            _ => url.rfind(':').map(|at| at + 1),
+        };
+        Ok(format!("{}{verb}", &url[..end.unwrap_or(url.len())]))
+    }
+
+    /// Something is missing on the provider key.
+    pub(crate) fn lacks(&self, missing: Missing) -> Error {
+        Error::new(
+            Kind::Upstream { status: 502 },
+            format!(
+                "The provider key for {} has {missing}. An administrator must set it.",
+                self.provider.label()
+            ),
+        )
+    }
+
+    fn azure(&self, base: &str, path: &str) -> String {
         let version = &*self.settings.api_version;
         if base.ends_with("/models") {
             let version = if version.is_empty() {
@@ -186,21 +263,21 @@ impl Place<'_> {
             } else {
                 version
             };
-            return format!("{base}/chat/completions?api-version={}", encode(version));
+            return format!("{base}/{path}?api-version={}", encode(version));
         }
         if version.is_empty() || version == "v1" {
             // The resource's address may be given with or without the path.
             return if base.ends_with("/openai") {
-                format!("{base}/v1/chat/completions")
+                format!("{base}/v1/{path}")
             } else if base.ends_with("/v1") {
-                format!("{base}/chat/completions")
+                format!("{base}/{path}")
             } else {
-                format!("{base}/openai/v1/chat/completions")
+                format!("{base}/openai/v1/{path}")
             };
         }
         let base = base.trim_end_matches("/v1").trim_end_matches("/openai");
         format!(
-            "{base}/openai/deployments/{}/chat/completions?api-version={}",
+            "{base}/openai/deployments/{}/{path}?api-version={}",
             encode(self.model),
             encode(version)
         )
@@ -260,6 +337,30 @@ impl Place<'_> {
                 format!("{parent}/publishers/google/models/{}:{verb}", encode(model))
             }
         })
+    }
+}
+
+/// Vendors with OpenAI's API that have chats only.
+const NO_COMPLETIONS: [&str; 5] = [
+    "groq.com",
+    "api.deepseek.com",
+    "perplexity.ai",
+    "cohere.",
+    "sambanova.ai",
+];
+
+/// OpenAI's models that have legacy completions; its chat models refuse them.
+fn is_completion_model(model: &str) -> bool {
+    let bases = ["davinci", "babbage"];
+    model.contains("instruct") || bases.iter().any(|base| model.starts_with(base))
+}
+
+/// Where OpenAI's API has a dialect.
+fn endpoint(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Responses => "responses",
+        Dialect::Completions => "completions",
+        _ => "chat/completions",
     }
 }
 

@@ -40,6 +40,15 @@ pub struct CoreErrorAnswer {
     data: serde_json::Value,
 }
 
+/// An error of the router, in OpenAI's shape.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `error.rs` answers")]
+pub struct RouterErrorAnswer {
+    /// `{"message", "type", "param", "code"}`.
+    #[schema(value_type = Object)]
+    error: serde_json::Value,
+}
+
 /// The header that makes a write safe to repeat.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -69,6 +78,7 @@ pub struct IdempotencyHeader {
         (name = "API keys", description = "Users' keys for the router"),
         (name = "Provider keys", description = "Accounts at the providers: tried out, and their use"),
         (name = "Billing keys", description = "Keys for the Billing API"),
+        (name = "Router", description = "What of OpenAI's API is kept here: its own documents say what the fields mean"),
         (name = "Server", description = "Health, set-up and what the web part needs to know"),
     )
 )]
@@ -85,6 +95,17 @@ impl Modify for Keys {
                 "X-API-Key",
                 "A billing key; its scopes (read, check, log, manage) say what it may do.",
             ))),
+        );
+        components.add_security_scheme(
+            "router_key",
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some(
+                        "A user's API key; `x-api-key` and `api-key` are taken too, and so is a session.",
+                    ))
+                    .build(),
+            ),
         );
         components.add_security_scheme(
             "session",

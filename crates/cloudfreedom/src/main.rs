@@ -149,6 +149,14 @@ struct Options {
         value_name = "SECONDS"
     )]
     keep_alive_seconds: Option<u32>,
+    /// Days that responses are kept after they were last gone on from [default: 30]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_RESPONSE_RETENTION_DAYS",
+        value_name = "DAYS"
+    )]
+    response_retention_days: Option<u32>,
     /// Days that closed periods of budgets are kept, at least 62 [default: for ever]
     #[arg(
         long,
@@ -399,6 +407,7 @@ fn main() -> ExitCode {
         upstream_gap_seconds: options.upstream_gap_seconds,
         upstream_total_seconds: options.upstream_total_seconds,
         keep_alive_seconds: options.keep_alive_seconds,
+        response_retention_days: options.response_retention_days,
         budget_retention_days: options.budget_retention_days,
         log_format: options.log_format,
         smtp_host: options.smtp_host,

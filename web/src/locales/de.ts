@@ -586,7 +586,7 @@ export const de: typeof en = {
     times: 'Zeitgrenzen (Sekunden)',
     timesHint: 'Leer: wie die Installation.',
     time: {
-      first_byte_seconds: 'Bis die Antwort beginnt',
+      first_byte_seconds: 'Bis zum Beginn',
       gap_seconds: 'Stille in einem Strom',
       total_seconds: 'Der ganze Aufruf',
     },
@@ -624,6 +624,7 @@ export const de: typeof en = {
       'Ein Superuser hat kein Budget und daher keine API-Schlüssel. Melden Sie sich als Benutzer an, oder öffnen Sie einen Benutzer, um Schlüssel zu verwalten.',
     example: 'Beispielaufruf',
     spent: '{{used}} von {{total}}',
+    budgetsTitle: 'Budgets des Schlüssels „{{name}}“',
   },
   billingKeys: {
     title: 'Billing-Schlüssel',

@@ -14,5 +14,7 @@ mod losses;
 mod models;
 mod providers;
 mod replies;
+mod responses;
 mod streams;
+mod tasks;
 mod worst_case;

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::prompt::Text;
 
 /// The top level of an object: names, and values as they stand.
-pub(super) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 }
 
 /// Changes to a body, each at its place.
-pub(super) struct Edits<'a> {
+pub(crate) struct Edits<'a> {
     body: &'a [u8],
     edits: Vec<(Range<usize>, String)>,
 }
@@ -89,7 +89,7 @@ impl<'a> Edits<'a> {
 }
 
 /// An object without these fields and with those, everything else as it stands.
-pub(super) fn without(body: &Bytes, left_out: &[&str], added: &[(&str, String)]) -> Bytes {
+pub(crate) fn without(body: &Bytes, left_out: &[&str], added: &[(&str, String)]) -> Bytes {
     let Ok(Fields(fields)) = serde_json::from_slice(body) else {
         return body.clone();
     };

@@ -1,18 +1,16 @@
 //! The router's endpoints: parse the head, hand over to the gateway.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use cf_base::{Error, Kind, RequestId};
+use cf_base::RequestId;
 use cf_gateway::{Asked, Dialect, Wishes};
 
 use crate::App;
 use crate::error::{MessagesError, RouterError};
 use crate::extract::{ROUTER_BODY, RouterCaller, read_body};
+use crate::openapi::RouterErrorAnswer;
 
 /// `POST /v1/chat/completions`, plain and streamed.
 pub async fn completions(
@@ -24,6 +22,33 @@ pub async fn completions(
 ) -> Result<Response, RouterError> {
     let body = read_body(body, ROUTER_BODY).await?;
     let asked = asked(Dialect::OpenAi, &headers);
+    let answer = app.gateway.chat_in(asked, caller, body, request_id).await?;
+    Ok(answer.map(Body::new))
+}
+
+/// `POST /v1/completions`, plain and streamed: what there was before chats.
+#[utoipa::path(
+    post, path = "/v1/completions", tag = "Router", operation_id = "create_completion",
+    security(("router_key" = [])),
+    request_body = Object,
+    responses(
+        (status = 200, description = "OpenAI's completion, or its chunks where `stream` is true", body = Object),
+        (status = 400, description = "The request cannot be sent so", body = RouterErrorAnswer),
+        (status = 401, description = "No valid key", body = RouterErrorAnswer),
+        (status = 403, description = "Budget, status or model", body = RouterErrorAnswer),
+        (status = 404, description = "No such model", body = RouterErrorAnswer),
+        (status = 429, description = "Too many requests", body = RouterErrorAnswer),
+    )
+)]
+pub async fn legacy(
+    State(app): State<App>,
+    Extension(request_id): Extension<RequestId>,
+    RouterCaller(caller): RouterCaller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, RouterError> {
+    let body = read_body(body, ROUTER_BODY).await?;
+    let asked = asked(Dialect::Completions, &headers);
     let answer = app.gateway.chat_in(asked, caller, body, request_id).await?;
     Ok(answer.map(Body::new))
 }
@@ -48,32 +73,4 @@ fn asked(dialect: Dialect, headers: &HeaderMap) -> Asked {
         dialect,
         wishes: Wishes::read(headers),
     }
-}
-
-/// `GET /v1/models`: what this caller may use.
-pub async fn models(
-    State(app): State<App>,
-    RouterCaller(caller): RouterCaller,
-) -> Json<serde_json::Value> {
-    Json(app.gateway.models(&caller))
-}
-
-/// `GET /v1/models/{model}`
-pub async fn model(
-    State(app): State<App>,
-    RouterCaller(caller): RouterCaller,
-    Path(name): Path<String>,
-) -> Result<Json<serde_json::Value>, RouterError> {
-    let list = app.gateway.models(&Arc::clone(&caller));
-    list["data"]
-        .as_array()
-        .and_then(|models| models.iter().find(|m| m["id"] == name.as_str()))
-        .map(|model| Json(model.clone()))
-        .ok_or_else(|| {
-            Error::new(
-                Kind::ModelNotFound,
-                format!("The model \"{name}\" does not exist or you do not have access to it."),
-            )
-            .into()
-        })
 }

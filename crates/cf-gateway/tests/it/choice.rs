@@ -204,6 +204,40 @@ async fn a_model_that_is_refused_leaves_the_keys_other_models_alone() {
 }
 
 #[tokio::test]
+async fn what_was_refused_before_a_restart_is_tried_by_one_call_and_told_when_it_works() {
+    for trouble in [
+        "credentials",
+        "out_of_credit",
+        "access real-0",
+        "unknown_model real-0",
+    ] {
+        let f = Fixture::new("10").await;
+        let mut news = f.gateway.key_news();
+        let slow = MockUpstream::start(Reply::chat("first", 1, 1).after(PATIENCE)).await;
+        let spare = MockUpstream::start(Reply::chat("second", 1, 1)).await;
+        f.at(&[&slow, &spare]).await;
+        // As it stands in the database when a process starts.
+        let sql = "update provider_keys set trouble = $1, updated = 'x' where base_url = $2";
+        let values = vec![trouble.into(), slow.base_url().into()];
+        f.db.execute(sql, values).await.unwrap();
+        f.gateway.reload().await.unwrap();
+        let body = plain();
+        let first = f.send(&body);
+        let meanwhile = async {
+            tokio::time::sleep(PATIENCE / 4).await;
+            let response = f.send(&plain()).await.unwrap();
+            assert_eq!(header(&response, "x-cf-model"), Some("real-1"), "{trouble}");
+        };
+        let (first, ()) = tokio::join!(first, meanwhile);
+        assert_eq!(header(&first.unwrap(), "x-cf-model"), Some("real-0"));
+        assert!(
+            matches!(news.try_recv(), Ok(KeyNews::Works { .. })),
+            "{trouble}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_was_saved_is_tried_at_once() {
     let f = Fixture::new("10").await;
     let provider = MockUpstream::start(Reply::chat("Hello", 1, 1)).await;

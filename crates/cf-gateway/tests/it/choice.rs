@@ -323,6 +323,26 @@ async fn nobody_waits_long_and_nothing_that_may_be_under_way_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_between_two_tries_ends_the_call() {
+    let f = Fixture::new("10").await;
+    let provider = MockUpstream::start(Reply::json(500, "{}")).await;
+    // One whose answers are read on where a client leaves.
+    let key = f.key("mistral", &provider.base_url(), "").await;
+    let deployments = json!([{"provider_key": key, "model": "real"}]);
+    f.model("m", deployments, json!({})).await;
+    f.change("m", "retries", 2_i64).await;
+    let body = plain();
+    tokio::select! {
+        _ = f.send(&body) => panic!("it is tried again"),
+        () = tokio::time::sleep(PATIENCE / 2) => {}
+    }
+    tokio::time::sleep(PATIENCE * 3).await;
+    assert_eq!(provider.received().len(), 1);
+    let call = f.the_call().await;
+    assert_eq!((&*call.status, call.cost), ("cancelled", cost(0, 0)));
+}
+
+#[tokio::test]
 async fn the_least_busy_deployment_is_asked_where_the_model_says_so() {
     let f = Fixture::new("10").await;
     let word = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";

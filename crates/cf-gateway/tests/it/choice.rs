@@ -204,6 +204,21 @@ async fn a_model_that_is_refused_leaves_the_keys_other_models_alone() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_not_there_is_the_clients_matter_and_takes_nothing_from_others() {
+    for status in [403, 404] {
+        let f = Fixture::new("10").await;
+        let provider = MockUpstream::start(Reply::chat("Hello", 1, 1)).await;
+        f.at(&[&provider]).await;
+        let said = json!({"error": {"message": "No such File object: file-123"}});
+        provider.next(Reply::json(status, said.to_string()));
+        let refused = f.send(&plain()).await.unwrap();
+        assert_eq!(refused.status(), 400);
+        assert!(text(refused.into_body()).await.contains("file-123"));
+        assert!(f.send(&plain()).await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn what_was_refused_before_a_restart_is_tried_by_one_call_and_told_when_it_works() {
     for trouble in [
         "credentials",

@@ -7,7 +7,7 @@ use cf_http::{HttpClient, HttpError};
 use cf_llm::{
     Cause, ChatRequest, Credentials, Outgoing, OutputPlan, Provider, Route, UpstreamFailure, Wishes,
 };
-use http::{Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 
@@ -119,6 +119,9 @@ impl Attempt {
         let mut request = Request::new(Full::new(outgoing.body));
         *request.method_mut() = Method::POST;
         *request.headers_mut() = outgoing.headers;
+        // Answers are read and counted as they come.
+        let plain = HeaderValue::from_static("identity");
+        request.headers_mut().insert(header::ACCEPT_ENCODING, plain);
         *request.uri_mut() = outgoing.url.parse().map_err(|e| {
             failure(
                 502,
@@ -133,7 +136,10 @@ impl Attempt {
             .await
             .map_err(|error| unreachable_provider(provider, error))?;
         if response.status().is_success() {
-            return Ok(response);
+            return match encoding(response.headers()) {
+                None => Ok(response),
+                Some(encoding) => Err(compressed(provider, encoding)),
+            };
         }
         let (head, body) = response.into_parts();
         let body = tokio::time::timeout(ERROR_TIME, Limited::new(body, ERROR_BODY).collect())
@@ -197,6 +203,29 @@ fn unreachable_provider(provider: Provider, error: HttpError) -> UpstreamFailure
         retryable,
         taken: !retryable,
         ..UpstreamFailure::ours(cause, told)
+    }
+}
+
+/// How an answer is compressed, if it is.
+fn encoding(headers: &HeaderMap) -> Option<&str> {
+    let encoding = headers.get(header::CONTENT_ENCODING)?;
+    let encoding = encoding.to_str().unwrap_or("?").trim();
+    let is_plain = encoding.is_empty() || encoding.eq_ignore_ascii_case("identity");
+    (!is_plain).then_some(encoding)
+}
+
+/// The provider has done its work, and nobody can read it.
+fn compressed(provider: Provider, encoding: &str) -> UpstreamFailure {
+    let encoding: String = encoding.chars().take(20).collect();
+    let text = format!(
+        "The provider {} sent a compressed answer ({encoding}), for which it was not asked. An \
+         administrator must check the address of the provider key.",
+        provider.label()
+    );
+    UpstreamFailure {
+        retryable: false,
+        taken: true,
+        ..failure(502, text)
     }
 }
 

@@ -187,11 +187,8 @@ impl Streaming {
             self.heard_at = Instant::now();
             return event;
         }
-        if self.dialect.is_none() {
-            // Sound and text take no comments.
-            return event;
-        }
-        while self.keep_alive.as_mut().poll(cx).is_ready() {
+        // What is no stream of events (sound) has no comments.
+        while self.dialect.is_some() && self.keep_alive.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let due = self.heard_at + self.deadlines.keep_alive;
             if due <= now {

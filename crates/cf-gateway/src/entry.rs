@@ -133,7 +133,8 @@ impl Entry {
         self.at_deployment.failed(Fault::Failed(None), now);
     }
 
-    fn tell_that_it_works(&self, news: &broadcast::Sender<KeyNews>) {
+    /// Says that the key works, whatever is known of it here.
+    pub fn tell_that_it_works(&self, news: &broadcast::Sender<KeyNews>) {
         let key = self.deployment.key.id;
         let _ = news.send(KeyNews::Works { key });
     }

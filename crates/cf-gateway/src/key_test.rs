@@ -78,6 +78,8 @@ impl Gateway {
             Ok(()) => {
                 entry.answered(false, took, now, &inner.key_news);
                 entry.finished();
+                // Another process may have found it refused.
+                entry.tell_that_it_works(&inner.key_news);
                 (String::new(), 200)
             }
             Err(failure) if failure.taken => {

@@ -124,9 +124,9 @@ struct Inner {
     catalogue: Catalogue,
     limiter: Limiter,
     drains: Drains,
-    responses: Responses,
     /// What becomes known of provider keys.
     key_news: broadcast::Sender<KeyNews>,
+    responses: Responses,
     /// Turns at counting prompts.
     counting: Arc<Semaphore>,
 }

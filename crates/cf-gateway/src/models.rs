@@ -90,9 +90,22 @@ pub struct ProviderKey {
     tenant: Option<TenantId>,
     /// When the record was saved last.
     saved: String,
+    /// The model that the provider refused with it when that was last written down;
+    /// empty for none.
+    refused_model: String,
 }
 
 impl ProviderKey {
+    /// How a model with it fares that this process has not asked yet.
+    fn health_of(&self, model: &str, now: Timestamp) -> Health {
+        if self.refused_model == model {
+            // Refused before this process began: one call may try.
+            Health::refused_before(now)
+        } else {
+            Health::default()
+        }
+    }
+
     /// The text that a provider may repeat and nobody is to see.
     pub fn shown_secret(&self) -> &str {
         let secrets = self.credentials.as_ref().map(Credentials::secrets);
@@ -341,7 +354,10 @@ impl Catalogue {
             ));
         };
         let name = (key.id.0, &*key.saved, &*model);
-        let health = loading.healths.keep(&before, name, Health::default);
+        let now = loading.now;
+        let health = loading
+            .healths
+            .keep(&before, name, || key.health_of(name.2, now));
         let wire = DeploymentWire {
             provider_key: key.id.0,
             model,
@@ -442,10 +458,12 @@ fn provider_key(
                 _ => Health::default(),
             }
         });
+    let refused_model = trouble.split_once(' ').map_or("", |(_, model)| model);
     Ok(Some(ProviderKey {
         id,
         health,
         saved,
+        refused_model: refused_model.to_owned(),
         provider,
         price_region: provider.price_region(&base_url, &region),
         place_region: region.trim().to_owned(),
@@ -491,11 +509,12 @@ fn read_model(
                 (Some(key), Some(model)) => key == model,
                 _ => true,
             };
-            let health = loading.healths.keep(
-                loading.before,
-                (key.id.0, &key.saved, &wire.model),
-                Health::default,
-            );
+            let health =
+                loading
+                    .healths
+                    .keep(loading.before, (key.id.0, &key.saved, &wire.model), || {
+                        key.health_of(&wire.model, loading.now)
+                    });
             allowed.then(|| {
                 let mut deployment = deployment(key, wire, own_prices.as_ref(), ledger);
                 deployment.public_model = Arc::clone(&public_model);

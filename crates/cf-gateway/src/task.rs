@@ -52,7 +52,10 @@ pub async fn run(
     let total = model.terms.deadlines(inner.deadlines).total;
     let ends_at = Instant::now() + total;
     let mut candidates = candidates(inner, &request, &model, &caller)?;
-    let likely = request.estimate().prompt_tokens();
+    let (likely, _) = billed(&request, &candidates[0].price, None);
+    let likely = likely
+        .prompt_tokens()
+        .saturating_add(likely.completion_tokens());
     let admission = inner.limiter.admit(&caller, model.limits(), likely)?;
     let mut headers = HeaderMap::with_capacity(12);
     describe(&mut headers, &request_id, &admission);
@@ -372,7 +375,8 @@ impl Running<'_> {
             .is_some_and(|d| d.key.hang_up.drains(true))
             .then(|| self.inner.drains.clone());
         let usual = self.inner.deadlines;
-        let deadlines = (meter.deployment()).map_or(usual, |d| d.terms.deadlines(usual));
+        let terms = meter.deployment().map(|d| d.terms);
+        let deadlines = terms.map_or(usual, |terms| terms.deadlines(usual));
         let body = GatewayBody::stream(
             Upstream::Http(body),
             is_events.then_some(Dialect::OpenAi),

@@ -221,6 +221,8 @@ impl Turn<'_> {
         } else {
             entry.refused(&failure, inner.clock.now(), &inner.key_news);
             meter.not_taken();
+            // Nobody is at work: a client that leaves now ends the call.
+            self.attendance.set_drain(false);
         }
         Err(failure)
     }

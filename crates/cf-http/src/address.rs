@@ -125,6 +125,21 @@ mod tests {
             "2001:0:808:808::1",
             "2002:7f00:1::",
             "::127.0.0.1",
+            // Metadata services of clouds, however they are written.
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "fd00:ec2::254",
+            "fe80::a9fe:a9fe",
+            "100.100.100.200",
+            "192.0.0.192",
+            "172.31.255.255",
+            "198.18.0.1",
+            "224.0.0.1",
+            "ff02::1",
+            "240.0.0.1",
+            "fec0::1",
+            "2001:db8::1",
         ] {
             assert!(is_private(private.parse().expect(private)), "{private}");
         }
@@ -147,6 +162,11 @@ mod tests {
             "http://localhost/v1",
             "http://[::1]/v1",
             "http://x.localhost.",
+            "http://LOCALHOST:8080/v1",
+            "http://169.254.169.254/latest/meta-data",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[fd00:ec2::254]/",
+            "https://10.0.0.1:8443/v1",
         ] {
             let sentence = check_address(refused, false).expect_err(refused);
             assert!(sentence.contains("--allow-private-upstreams"), "{sentence}");

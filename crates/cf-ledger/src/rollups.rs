@@ -103,8 +103,7 @@ pub(crate) struct Rollups {
     keys: BTreeMap<(String, String), [i64; KEY_SUMS.len()]>,
 }
 
-/// Columns of `usage_provider_key_days` that are sums; as places in [`SUMS`] they
-/// are [`KEY_PLACES`].
+/// Columns of `usage_provider_key_days` that are sums, each also one of [`SUMS`].
 pub(crate) const KEY_SUMS: [&str; 5] = [
     "requests",
     "failed",
@@ -112,7 +111,17 @@ pub(crate) const KEY_SUMS: [&str; 5] = [
     "completion_tokens",
     "provider_cost",
 ];
-const KEY_PLACES: [usize; KEY_SUMS.len()] = [0, 1, 2, 3, 17];
+
+/// Where they are among [`SUMS`].
+fn key_places() -> &'static [usize; KEY_SUMS.len()] {
+    static PLACES: std::sync::OnceLock<[usize; KEY_SUMS.len()]> = std::sync::OnceLock::new();
+    PLACES.get_or_init(|| {
+        KEY_SUMS.map(|name| {
+            let place = SUMS.iter().position(|sum| *sum == name);
+            place.expect("each is one of the sums")
+        })
+    })
+}
 
 impl Rollups {
     /// Adds a row that is written at `created`.
@@ -185,8 +194,8 @@ impl Rollups {
         }
         let day = created.get(..10).unwrap_or(created).to_owned();
         let all = self.keys.entry((day, key.to_owned())).or_default();
-        for (all, at) in all.iter_mut().zip(KEY_PLACES) {
-            *all = all.saturating_add(sums[at].saturating_mul(sign));
+        for (all, at) in all.iter_mut().zip(key_places()) {
+            *all = all.saturating_add(sums[*at].saturating_mul(sign));
         }
     }
 

@@ -52,8 +52,6 @@ pub struct Settings {
     pub exchange_rates_max_age_days: Option<u32>,
     /// Days that usage rows are kept; 0 for ever.
     pub usage_retention_days: Option<u32>,
-    /// Days that responses are kept after they were last gone on from.
-    pub response_retention_days: Option<u32>,
     /// Seconds until a provider's answer begins.
     pub upstream_first_byte_seconds: Option<u32>,
     /// Seconds of silence within a stream.
@@ -62,6 +60,8 @@ pub struct Settings {
     pub upstream_total_seconds: Option<u32>,
     /// Seconds of silence after which a client is sent a comment.
     pub keep_alive_seconds: Option<u32>,
+    /// Days that responses are kept after they were last gone on from.
+    pub response_retention_days: Option<u32>,
     /// Days that closed periods of budgets are kept; 0 for ever.
     pub budget_retention_days: Option<u32>,
     /// `json` or `text`.
@@ -163,10 +163,10 @@ pub struct Config {
     pub exchange_rates_max_age_days: i64,
     /// Days that usage rows are kept; 0 for ever.
     pub usage_retention_days: i64,
-    /// How long responses are kept after they were last gone on from.
-    pub response_retention: Duration,
     /// Time limits of calls.
     pub deadlines: Deadlines,
+    /// How long responses are kept after they were last gone on from.
+    pub response_retention: Duration,
     /// Days that closed periods of budgets are kept; 0 for ever.
     pub budget_retention_days: i64,
     /// How log lines look.
@@ -218,15 +218,15 @@ impl Settings {
                 .exchange_rates_max_age_days
                 .or(other.exchange_rates_max_age_days),
             usage_retention_days: self.usage_retention_days.or(other.usage_retention_days),
-            response_retention_days: self
-                .response_retention_days
-                .or(other.response_retention_days),
             upstream_first_byte_seconds: self
                 .upstream_first_byte_seconds
                 .or(other.upstream_first_byte_seconds),
             upstream_gap_seconds: self.upstream_gap_seconds.or(other.upstream_gap_seconds),
             upstream_total_seconds: self.upstream_total_seconds.or(other.upstream_total_seconds),
             keep_alive_seconds: self.keep_alive_seconds.or(other.keep_alive_seconds),
+            response_retention_days: self
+                .response_retention_days
+                .or(other.response_retention_days),
             budget_retention_days: self.budget_retention_days.or(other.budget_retention_days),
             log_format: self.log_format.or(other.log_format),
             smtp_host: self.smtp_host.or(other.smtp_host),

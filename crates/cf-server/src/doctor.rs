@@ -168,7 +168,8 @@ async fn models(
     }
     let keys = db
         .query(
-            "select id, name, provider, secret_sealed from provider_keys where active = 1",
+            "select id, name, provider, secret_sealed, trouble, trouble_since from provider_keys \
+             where active = 1",
             vec![],
         )
         .await?;
@@ -188,6 +189,14 @@ async fn models(
         {
             report.problem(&format!(
                 "the secret of provider key \"{name}\" cannot be opened: enter it again in the portal"
+            ));
+        }
+        let trouble: String = row.get("trouble")?;
+        if !trouble.is_empty() {
+            let since: String = row.get("trouble_since")?;
+            report.problem(&format!(
+                "the provider refuses provider key \"{name}\" ({trouble}, since {since}): put it right \
+                 and test it in the portal under Provider keys"
             ));
         }
         known.push(id);

@@ -117,14 +117,6 @@ struct Options {
         value_name = "DAYS"
     )]
     usage_retention_days: Option<u32>,
-    /// Days that responses are kept after they were last gone on from [default: 30]
-    #[arg(
-        long,
-        global = true,
-        env = "CLOUDFREEDOM_RESPONSE_RETENTION_DAYS",
-        value_name = "DAYS"
-    )]
-    response_retention_days: Option<u32>,
     /// Seconds until a provider's answer begins [default: 300]
     #[arg(
         long,
@@ -157,6 +149,14 @@ struct Options {
         value_name = "SECONDS"
     )]
     keep_alive_seconds: Option<u32>,
+    /// Days that responses are kept after they were last gone on from [default: 30]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_RESPONSE_RETENTION_DAYS",
+        value_name = "DAYS"
+    )]
+    response_retention_days: Option<u32>,
     /// Days that closed periods of budgets are kept, at least 62 [default: for ever]
     #[arg(
         long,
@@ -403,11 +403,11 @@ fn main() -> ExitCode {
         exchange_rates_url: options.exchange_rates_url,
         exchange_rates_max_age_days: options.exchange_rates_max_age_days,
         usage_retention_days: options.usage_retention_days,
-        response_retention_days: options.response_retention_days,
         upstream_first_byte_seconds: options.upstream_first_byte_seconds,
         upstream_gap_seconds: options.upstream_gap_seconds,
         upstream_total_seconds: options.upstream_total_seconds,
         keep_alive_seconds: options.keep_alive_seconds,
+        response_retention_days: options.response_retention_days,
         budget_retention_days: options.budget_retention_days,
         log_format: options.log_format,
         smtp_host: options.smtp_host,

@@ -591,7 +591,7 @@ export const de: typeof en = {
     times: 'Zeitgrenzen (Sekunden)',
     timesHint: 'Leer: wie die Installation.',
     time: {
-      first_byte_seconds: 'Bis die Antwort beginnt',
+      first_byte_seconds: 'Bis zum Beginn',
       gap_seconds: 'Stille in einem Strom',
       total_seconds: 'Der ganze Aufruf',
     },

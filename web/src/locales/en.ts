@@ -575,7 +575,7 @@ export const en = {
     times: 'Time limits (seconds)',
     timesHint: 'Empty: as the installation.',
     time: {
-      first_byte_seconds: 'Until the answer begins',
+      first_byte_seconds: 'Until it begins',
       gap_seconds: 'Silence in a stream',
       total_seconds: 'The whole call',
     },

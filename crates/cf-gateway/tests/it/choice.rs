@@ -204,6 +204,55 @@ async fn a_model_that_is_refused_leaves_the_keys_other_models_alone() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_not_there_is_the_clients_matter_and_takes_nothing_from_others() {
+    for status in [403, 404] {
+        let f = Fixture::new("10").await;
+        let provider = MockUpstream::start(Reply::chat("Hello", 1, 1)).await;
+        f.at(&[&provider]).await;
+        let said = json!({"error": {"message": "No such File object: file-123"}});
+        provider.next(Reply::json(status, said.to_string()));
+        let refused = f.send(&plain()).await.unwrap();
+        assert_eq!(refused.status(), 400);
+        assert!(text(refused.into_body()).await.contains("file-123"));
+        assert!(f.send(&plain()).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_before_a_restart_is_tried_by_one_call_and_told_when_it_works() {
+    for trouble in [
+        "credentials",
+        "out_of_credit",
+        "access real-0",
+        "unknown_model real-0",
+    ] {
+        let f = Fixture::new("10").await;
+        let mut news = f.gateway.key_news();
+        let slow = MockUpstream::start(Reply::chat("first", 1, 1).after(PATIENCE)).await;
+        let spare = MockUpstream::start(Reply::chat("second", 1, 1)).await;
+        f.at(&[&slow, &spare]).await;
+        // As it stands in the database when a process starts.
+        let sql = "update provider_keys set trouble = $1, updated = 'x' where base_url = $2";
+        let values = vec![trouble.into(), slow.base_url().into()];
+        f.db.execute(sql, values).await.unwrap();
+        f.gateway.reload().await.unwrap();
+        let body = plain();
+        let first = f.send(&body);
+        let meanwhile = async {
+            tokio::time::sleep(PATIENCE / 4).await;
+            let response = f.send(&plain()).await.unwrap();
+            assert_eq!(header(&response, "x-cf-model"), Some("real-1"), "{trouble}");
+        };
+        let (first, ()) = tokio::join!(first, meanwhile);
+        assert_eq!(header(&first.unwrap(), "x-cf-model"), Some("real-0"));
+        assert!(
+            matches!(news.try_recv(), Ok(KeyNews::Works { .. })),
+            "{trouble}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_was_saved_is_tried_at_once() {
     let f = Fixture::new("10").await;
     let provider = MockUpstream::start(Reply::chat("Hello", 1, 1)).await;
@@ -286,6 +335,26 @@ async fn nobody_waits_long_and_nothing_that_may_be_under_way_is_sent_again() {
         assert!(answer.map_or(true, |a| a.status() == 400));
         assert_eq!(only.received().len(), before + 1);
     }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_between_two_tries_ends_the_call() {
+    let f = Fixture::new("10").await;
+    let provider = MockUpstream::start(Reply::json(500, "{}")).await;
+    // One whose answers are read on where a client leaves.
+    let key = f.key("mistral", &provider.base_url(), "").await;
+    let deployments = json!([{"provider_key": key, "model": "real"}]);
+    f.model("m", deployments, json!({})).await;
+    f.change("m", "retries", 2_i64).await;
+    let body = plain();
+    tokio::select! {
+        _ = f.send(&body) => panic!("it is tried again"),
+        () = tokio::time::sleep(PATIENCE / 2) => {}
+    }
+    tokio::time::sleep(PATIENCE * 3).await;
+    assert_eq!(provider.received().len(), 1);
+    let call = f.the_call().await;
+    assert_eq!((&*call.status, call.cost), ("cancelled", cost(0, 0)));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod budget;
 mod choice;
 mod failures;
 mod fallbacks;
+mod faults;
 mod fixture;
 mod limits;
 mod losses;

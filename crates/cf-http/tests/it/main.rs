@@ -56,6 +56,70 @@ async fn private_addresses_are_refused_however_they_are_written() {
 }
 
 #[tokio::test]
+async fn metadata_services_are_refused_before_anything_is_sent() {
+    let guarded = HttpClient::new(false);
+    for host in [
+        "169.254.169.254",
+        "[::ffff:169.254.169.254]",
+        "[::ffff:a9fe:a9fe]",
+        "[fd00:ec2::254]",
+        "[fe80::1]",
+        "[64:ff9b::a9fe:a9fe]",
+        "100.100.100.200",
+        "0.0.0.0",
+        "[::]",
+    ] {
+        let url = format!("http://{host}/latest/meta-data/");
+        let refused = get(&guarded, &url, PATIENCE).await.err().unwrap();
+        assert!(matches!(refused, HttpError::Private), "{host}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_private_address_is_not_followed_by_whoever_may_go_there() {
+    let secret = MockUpstream::start(Reply::json(200, "secret")).await;
+    for status in [301, 302, 303, 307, 308] {
+        let reply = Reply {
+            headers: vec![("location", secret.base_url())],
+            ..Reply::json(status, "")
+        };
+        let server = MockUpstream::start(reply).await;
+        let answer = get(&HttpClient::new(true), &server.base_url(), PATIENCE)
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), status);
+    }
+    assert!(secret.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_is_looked_at_when_it_is_connected_to_each_time() {
+    // A name may change its mind between two calls: only what it stands for at the
+    // moment of the connection counts. `localhost` is private whenever it is asked.
+    let server = MockUpstream::start(Reply::json(200, "{}")).await;
+    let by_name = server.base_url().replace("127.0.0.1", "localhost");
+    // A connection that others may use is no way around the guard.
+    let open = HttpClient::new(true);
+    assert!(get(&open, &by_name, PATIENCE).await.is_ok());
+    let guarded = HttpClient::new(false);
+    for _ in 0..2 {
+        let refused = get(&guarded, &by_name, PATIENCE).await.err().unwrap();
+        assert!(matches!(refused, HttpError::Private), "{refused:?}");
+    }
+    assert_eq!(server.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_no_server() {
+    let server = MockUpstream::start(Reply::json(200, "{}")).await;
+    let url = server.base_url().replace("http://", "https://");
+    let refused = get(&HttpClient::new(true), &url, PATIENCE).await;
+    let refused = refused.err().unwrap();
+    assert!(matches!(refused, HttpError::Connect(_)), "{refused:?}");
+    assert!(server.received().is_empty());
+}
+
+#[tokio::test]
 async fn redirects_are_answers_not_orders() {
     let target = MockUpstream::start(Reply::json(200, "{}")).await;
     let reply = Reply {

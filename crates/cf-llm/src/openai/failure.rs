@@ -154,6 +154,14 @@ pub fn parse_failure(
             cause = Cause::TooLong;
             (Error::new(Kind::TooLarge, text), false)
         }
+        // What the request refers to is not there, or not for us: no fault of the
+        // deployment, which others must not lose for it.
+        403 | 404 if said.is_about_what_is_referred_to() => {
+            cause = Cause::Request;
+            code = said.code();
+            let field = said.param.map(Cow::Owned);
+            (Error::new(Kind::Invalid { field }, said.message), true)
+        }
         401 | 403 => {
             cause = match status {
                 401 => Cause::Credentials,
@@ -309,6 +317,21 @@ impl Said {
             (400, "ModelStreamErrorException") => 424,
             _ => status,
         }
+    }
+
+    /// Whether it speaks of a file or the like that the client named, and not of the
+    /// model.
+    fn is_about_what_is_referred_to(&self) -> bool {
+        const NAMED: [&str; 6] = [
+            "file",
+            "previous response",
+            "response with id",
+            "item with id",
+            "conversation with id",
+            "vector store",
+        ];
+        let message = self.message.to_ascii_lowercase();
+        NAMED.iter().any(|word| message.contains(word)) && !message.contains("model")
     }
 
     /// What is wrong with a request.
@@ -474,6 +497,9 @@ mod tests {
         let quota = said("m", "insufficient_quota");
         let long = said("prompt is too long: 9 tokens > 8 maximum", "");
         let filtered = said("The response was filtered", "content_filter");
+        let no_file = said("No such File object: file-123", "");
+        let no_access_to_file = said("You do not have permission to access the File abc", "");
+        let no_model = said("The model `file-reader` does not exist", "model_not_found");
         let blocked = said("Output blocked by content filtering policy", "");
         for (status, body, cause) in [
             (400, "{}", Cause::Request),
@@ -484,6 +510,9 @@ mod tests {
             (401, "", Cause::Credentials),
             (403, "", Cause::Access),
             (404, "", Cause::UnknownModel),
+            (404, &*no_file, Cause::Request),
+            (403, &*no_access_to_file, Cause::Request),
+            (404, &*no_model, Cause::UnknownModel),
             (402, "", Cause::OutOfCredit),
             (429, &*quota, Cause::OutOfCredit),
             (429, "", Cause::Limited),

@@ -378,6 +378,75 @@ async fn a_tenant_limited_to_the_eu_is_served_there_alone() {
     }
 }
 
+/// A small request to each endpoint of the router.
+fn each_endpoint() -> Vec<(&'static str, Value)> {
+    let said = json!([{"role": "user", "content": "Hi"}]);
+    vec![
+        (
+            "/v1/chat/completions",
+            json!({"model": "small", "messages": said}),
+        ),
+        (
+            "/v1/messages",
+            json!({"model": "small", "max_tokens": 10, "messages": said}),
+        ),
+        (
+            "/v1/messages/count_tokens",
+            json!({"model": "small", "messages": said}),
+        ),
+        ("/v1/responses", json!({"model": "small", "input": "Hi"})),
+        ("/v1/completions", json!({"model": "small", "prompt": "Hi"})),
+        ("/v1/embeddings", json!({"model": "small", "input": "Hi"})),
+        (
+            "/v1/images/generations",
+            json!({"model": "small", "prompt": "a cat"}),
+        ),
+        (
+            "/v1/audio/speech",
+            json!({"model": "small", "input": "Hi", "voice": "alloy"}),
+        ),
+        ("/v1/moderations", json!({"model": "small", "input": "Hi"})),
+        (
+            "/v1/rerank",
+            json!({"model": "small", "query": "Hi", "documents": ["a", "b"]}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn no_endpoint_is_a_side_door_around_regions_or_limits() {
+    let test = TestApp::new().await;
+    let alice = test.user("alice").await.by_key();
+    let prices = json!({"input": 1, "output": 2, "image": 0.01, "character": 1});
+    let id = model(&test).await;
+    test.root
+        .change("models", &id, &json!({"prices": prices}))
+        .await
+        .expect(200);
+    let eu = json!({"regions": ["eu"]});
+    test.root
+        .change("tenants", &test.tenant, &eu)
+        .await
+        .expect(200);
+    for (path, body) in each_endpoint() {
+        let refused = alice.post(path, &body).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text());
+    }
+    assert!(test.upstream.received().is_empty());
+    let limited = json!({"regions": [], "rate_limit": 1});
+    test.root
+        .change("tenants", &test.tenant, &limited)
+        .await
+        .expect(200);
+    alice.chat(json!({})).await.expect(200);
+    for (path, body) in each_endpoint() {
+        let refused = alice.post(path, &body).await;
+        assert_eq!(refused.status, 429, "{path}: {}", refused.text());
+        assert!(!refused.header("retry-after").is_empty(), "{path}");
+    }
+    assert_eq!(test.upstream.received().len(), 1);
+}
+
 #[tokio::test]
 async fn a_model_that_cannot_be_is_refused() {
     let test = TestApp::new().await;

@@ -144,6 +144,15 @@ async fn a_key_made_beside_a_running_server_works_within_a_second() {
     assert_eq!(models.status, 200);
     assert_eq!(models.json()["data"][0]["id"], "demo");
     assert_eq!(server.stop(), Some(0), "SIGTERM ends it with exit code 0");
+    // A provider key that was refused is a problem that doctor names.
+    let db = cf_db::Db::open(&location).await.unwrap();
+    let refused = "update provider_keys set trouble = 'credentials', trouble_since = '2026-01-02'";
+    db.execute(refused, vec![]).await.unwrap();
+    drop(db);
+    let doctor = run(folder.path(), &["doctor"]);
+    let found = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    let sentence = "refuses provider key \"Demo provider\" (credentials, since 2026-01-02)";
+    assert!(found.contains(sentence), "{found}");
 }
 
 #[tokio::test]

@@ -27,8 +27,9 @@ export function TestDialog({ record, onClose }: { record: ProviderKeyRecord; onC
         setResult(null);
         const path = `/api/provider-keys/${encodeURIComponent(record.id)}/test`;
         setResult(await call<KeyTestResult>('POST', path, { model: model.trim() }));
-        // A key that works is not set aside any more, and the other way round.
-        void queries.invalidateQueries({ queryKey: ['provider_keys'] });
+        // A key that works is not set aside any more, and the other way round; that is written down
+        // a moment later.
+        setTimeout(() => void queries.invalidateQueries({ queryKey: ['provider_keys'] }), 1_000);
       }}
     >
       <Text size="sm">{t('providerKeys.testText')}</Text>

@@ -57,6 +57,28 @@ class Superuser:
         return answer
 
 
+def key_for_all_models(superuser, name):
+    """The API key of a new user whose product has every model."""
+    tenant = superuser.list("tenants", "slug='app'")[0]
+    product = superuser.create(
+        "products",
+        {
+            "name": name,
+            "price": 0,
+            "currency": "EUR",
+            "budget_included": 100,
+            "models": [],
+            "features": [],
+            "rate_limit": 0,
+            "active": True,
+        },
+    )
+    user = {"email": f"{name}-{os.getpid()}@example.com", "name": name, "tenant_id": tenant["id"], "product_id": product["id"]}
+    status, answer = call("POST", "/api/users", user, {"X-API-Key": BILLING_API_KEY})
+    assert status == 201, answer
+    return answer["litellm_api_key"]
+
+
 def eventually(probe, what):
     """The first answer of `probe` that is not empty."""
     deadline = time.monotonic() + LIMIT_SECONDS

@@ -97,6 +97,7 @@ impl Stack {
                 "--test-reporter=spec",
                 "test_openai.mjs",
                 "test_pocketbase.mjs",
+                "test_tasks.mjs",
             ])
             .current_dir(&tests);
         self.run(workspace, &mut command)

@@ -64,6 +64,12 @@ const MIGRATIONS: &[Migration] = &[
         postgres: None,
     },
     Migration {
+        version: 8,
+        name: "responses",
+        sql: include_str!("../../../migrations/0008_responses.sql"),
+        postgres: None,
+    },
+    Migration {
         version: 11,
         name: "pieces",
         sql: include_str!("../../../migrations/0011_pieces.sql"),

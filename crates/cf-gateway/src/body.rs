@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::hang_up::Drains;
 use crate::meter::Meter;
+use crate::responses::Keep;
 use crate::{Deadlines, reply};
 
 /// Where a stream comes from.
@@ -53,6 +54,8 @@ struct Streaming {
     ends_at: Instant,
     /// Where it is read on once the client has left; `None`: then it is cancelled.
     drains: Option<Drains>,
+    /// Where the answer is kept, if it is to be.
+    keep: Option<Keep>,
 }
 
 #[allow(
@@ -65,6 +68,8 @@ enum State {
     /// The call is over; its last event waits until it is in the books.
     Settling {
         settled: Settled,
+        /// The answer on its way to where it is kept.
+        keeping: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
         last: Option<Bytes>,
     },
     /// Nothing more comes.
@@ -85,6 +90,7 @@ impl GatewayBody {
         deadlines: Deadlines,
         ends_at: Instant,
         drains: Option<Drains>,
+        keep: Option<Keep>,
     ) -> Self {
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
@@ -96,6 +102,7 @@ impl GatewayBody {
             deadlines,
             ends_at,
             drains,
+            keep,
         })))
     }
 }
@@ -171,7 +178,20 @@ impl Streaming {
             }
             match &mut self.state {
                 State::Ended => return Poll::Ready(None),
-                State::Settling { settled, last } => {
+                State::Settling {
+                    settled,
+                    keeping,
+                    last,
+                } => {
+                    if let Some(kept) = keeping {
+                        // Who has the last event may go on from the answer at once.
+                        if kept.as_mut().poll(cx).is_pending()
+                            && self.silence.as_mut().poll(cx).is_pending()
+                        {
+                            return Poll::Pending;
+                        }
+                        *keeping = None;
+                    }
                     let booked = match Pin::new(settled).poll(cx) {
                         Poll::Ready(booked) => booked,
                         Poll::Pending if self.silence.as_mut().poll(cx).is_pending() => {
@@ -253,14 +273,24 @@ impl Streaming {
         match frame {
             StreamFrame::Pass(bytes) => self.ready.push_back(bytes),
             StreamFrame::Done(bytes) => {
+                let response = meter.stream().and_then(|stream| stream.response().cloned());
+                let keep = self.keep.take();
+                let keeping = keep.zip(response).map(|(keep, response)| {
+                    Box::pin(keep.keep(response)) as Pin<Box<dyn Future<Output = ()> + Send>>
+                });
                 let last = Some(bytes).filter(|b| !b.is_empty());
                 self.end(Meter::finish_stream, last);
+                if let State::Settling { keeping: place, .. } = &mut self.state {
+                    *place = keeping;
+                }
             }
             StreamFrame::Failed(data) => {
-                let secret = meter.deployment().map(|d| d.key.shown_secret());
-                let last = self
-                    .dialect
-                    .map(|dialect| dialect.failure_frame(&data, secret.unwrap_or_default()));
+                let secret = meter.deployment().map(|d| d.key.shown_secret().to_owned());
+                let secret = secret.unwrap_or_default();
+                let last = self.dialect.map(|dialect| match meter.stream() {
+                    Some(stream) => stream.failure_frame(&data, &secret),
+                    None => dialect.failure_frame(&data, &secret),
+                });
                 self.broken |= last.is_none();
                 self.end(Meter::break_off, last);
                 self.hang_up();
@@ -287,9 +317,14 @@ impl Streaming {
 
     /// An error as the client reads it.
     fn error_frame(&mut self, sentence: &str, code: &str) -> Option<Bytes> {
-        let frame = self
-            .dialect
-            .map(|dialect| dialect.error_frame(sentence, code));
+        let stream = match &mut self.state {
+            State::Reading(meter) => meter.stream(),
+            _ => None,
+        };
+        let frame = self.dialect.map(|dialect| match stream {
+            Some(stream) => stream.error_frame(sentence, code),
+            None => dialect.error_frame(sentence, code),
+        });
         self.broken |= frame.is_none();
         frame
     }
@@ -299,7 +334,11 @@ impl Streaming {
         if let State::Reading(meter) = std::mem::replace(&mut self.state, State::Ended)
             && let Some(settled) = book(meter)
         {
-            self.state = State::Settling { settled, last };
+            self.state = State::Settling {
+                settled,
+                keeping: None,
+                last,
+            };
             let until = Instant::now() + self.deadlines.books;
             self.silence.as_mut().reset(until);
         }

@@ -15,6 +15,7 @@ use crate::meter::Meter;
 use crate::plan::{candidates, find_model, output_plan};
 use crate::reply::{self, Call, describe, set};
 use crate::reserve::{Reservation, WorstCase, reserve};
+use crate::responses::Keep;
 use crate::turn::{Taken, TakenBy, Turn};
 use crate::{Asked, Gateway};
 
@@ -25,6 +26,7 @@ pub async fn chat(
     body: Bytes,
     request_id: RequestId,
     attendance: Arc<Attendance>,
+    keep: Option<Keep>,
 ) -> Result<Response<GatewayBody>> {
     let inner = &*gateway.0;
     let ends_at = Instant::now() + inner.deadlines.total;
@@ -75,6 +77,7 @@ pub async fn chat(
         headers,
         ends_at,
         remaining,
+        keep,
     };
 
     let turn = Turn {

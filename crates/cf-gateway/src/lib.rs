@@ -14,6 +14,7 @@ mod models;
 mod plan;
 mod reply;
 mod reserve;
+mod responses;
 mod task;
 mod tokens;
 mod turn;
@@ -33,10 +34,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use body::GatewayBody;
+pub use responses::InputPage;
 
 use hang_up::{Attendance, Attended, Drains};
 use limits::Limiter;
 use models::Catalogue;
+use responses::Responses;
 
 /// Time limits of a call.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +111,7 @@ struct Inner {
     catalogue: Catalogue,
     limiter: Limiter,
     drains: Drains,
+    responses: Responses,
     /// Turns at counting prompts.
     counting: Arc<Semaphore>,
 }
@@ -118,6 +122,12 @@ impl Gateway {
         let catalogue = Catalogue::load(&parts.db, &parts.sealer, &parts.ledger).await?;
         Ok(Self(Arc::new(Inner {
             limiter: Limiter::new(parts.clock.clone()),
+            responses: Responses::new(
+                parts.db.clone(),
+                parts.sealer.clone(),
+                parts.clock.clone(),
+                parts.random.clone(),
+            ),
             clock: parts.clock,
             random: parts.random,
             deadlines: parts.deadlines,
@@ -159,6 +169,35 @@ impl Gateway {
         body: Bytes,
         request_id: RequestId,
     ) -> Result<Response<GatewayBody>> {
+        self.call(asked, caller, body, request_id, None).await
+    }
+
+    /// A response (of OpenAI's Responses), plain or streamed: the same, but that it
+    /// may go on from one that was kept, and is kept itself unless the client says
+    /// otherwise.
+    pub async fn respond(
+        &self,
+        wishes: Wishes,
+        caller: Arc<Caller>,
+        body: Bytes,
+        request_id: RequestId,
+    ) -> Result<Response<GatewayBody>> {
+        let (body, keep) = self.0.responses.complete(&caller, body).await?;
+        let asked = Asked {
+            dialect: Dialect::Responses,
+            wishes,
+        };
+        self.call(asked, caller, body, request_id, keep).await
+    }
+
+    async fn call(
+        &self,
+        asked: Asked,
+        caller: Arc<Caller>,
+        body: Bytes,
+        request_id: RequestId,
+        keep: Option<responses::Keep>,
+    ) -> Result<Response<GatewayBody>> {
         let attendance = Arc::new(Attendance::default());
         let call = call::chat(
             self.clone(),
@@ -167,6 +206,7 @@ impl Gateway {
             body,
             request_id,
             Arc::clone(&attendance),
+            keep,
         );
         Attended::new(call, attendance, self.0.drains.clone()).await
     }
@@ -190,6 +230,32 @@ impl Gateway {
             Arc::clone(&attendance),
         );
         Attended::new(call, attendance, self.0.drains.clone()).await
+    }
+
+    /// A response that was kept, as it was given.
+    pub async fn response(&self, caller: &Caller, id: &str) -> Result<String> {
+        self.0.responses.find(caller, id).await
+    }
+
+    /// Forgets a response: nothing goes on from it any more.
+    pub async fn delete_response(&self, caller: &Caller, id: &str) -> Result<()> {
+        self.0.responses.delete(caller, id).await
+    }
+
+    /// What a response was made from, a page of it, in OpenAI's shape.
+    pub async fn response_input(
+        &self,
+        caller: &Caller,
+        id: &str,
+        page: &InputPage,
+    ) -> Result<String> {
+        self.0.responses.input(caller, id, page).await
+    }
+
+    /// Forgets responses that were neither made nor gone on from for so long, and
+    /// the oldest of users who have too many. Returns how many.
+    pub async fn prune_responses(&self, kept: Duration) -> Result<u64> {
+        self.0.responses.prune(kept).await
     }
 
     /// The models this caller may use, in OpenAI's shape.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cf_base::{Error, Kind, Nanos, RequestId, Result};
-use cf_llm::{ChatRequest, Opening, Reply, Route, UpstreamFailure};
+use cf_llm::{ChatRequest, Dialect, Opening, Reply, Route, UpstreamFailure};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -12,6 +12,7 @@ use crate::Inner;
 use crate::body::{GatewayBody, Upstream};
 use crate::limits::Admission;
 use crate::meter::Meter;
+use crate::responses::Keep;
 
 /// Largest plain reply.
 pub const REPLY: usize = 64 << 20;
@@ -26,6 +27,8 @@ pub struct Call<'a> {
     pub ends_at: Instant,
     /// What is left of the user's budget while it runs.
     pub remaining: Nanos,
+    /// Where the answer is kept, if it is to be.
+    pub keep: Option<Keep>,
 }
 
 /// What is known of a call before it is sent.
@@ -54,7 +57,12 @@ fn opening(call: &Call<'_>, route: Route, meter: &Meter) -> Opening {
         id: if route.is_same_dialect() {
             String::new()
         } else {
-            format!("chatcmpl-{}", call.inner.random.token::<24>())
+            let random = &call.inner.random;
+            match call.request.dialect {
+                Dialect::Responses => format!("resp_{}", random.token::<40>()),
+                Dialect::Completions => format!("cmpl-{}", random.token::<24>()),
+                _ => format!("chatcmpl-{}", random.token::<24>()),
+            }
         },
         created: u64::try_from(seconds).unwrap_or(0),
         model: meter
@@ -62,6 +70,7 @@ fn opening(call: &Call<'_>, route: Route, meter: &Meter) -> Opening {
             .map_or_else(String::new, |d| d.model.clone()),
         include_usage: call.request.include_usage,
         estimated_input: meter.estimated_input(),
+        echo: call.request.echo(),
     }
 }
 
@@ -146,6 +155,11 @@ async fn plain(
                 .unwrap_or_else(|_| Err(books_late()))?;
             set(&mut call.headers, "x-cf-cost", &receipt.cost.to_string());
             budget(&mut call.headers, receipt.remaining);
+            if let Some(keep) = call.keep.take() {
+                // Late, it is an answer that cannot be gone on from.
+                let kept = keep.keep(body.clone());
+                let _ = tokio::time::timeout(call.inner.deadlines.books, kept).await;
+            }
             return Ok(whole(StatusCode::OK, body, call.headers));
         }
         // With a status of success, but it is the provider that failed.
@@ -157,7 +171,7 @@ async fn plain(
         }
         Reply::Unreadable => Error::new(
             Kind::Upstream { status: 502 },
-            "The provider answered with something that is no chat completion.",
+            "The provider answered with something that is not what was asked for.",
         ),
     };
     drop(meter.fail());
@@ -202,6 +216,7 @@ fn stream(
         call.inner.deadlines,
         call.ends_at,
         drains,
+        call.keep,
     );
     let mut response = Response::new(body);
     *response.headers_mut() = call.headers;

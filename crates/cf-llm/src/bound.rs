@@ -17,7 +17,7 @@ use pictures::PictureRule;
 use tokenizer::Tokenizer;
 
 /// Searches that a call may make where it does not say how many.
-const SEARCHES: u64 = 10;
+pub(crate) const SEARCHES: u64 = 10;
 /// Tokens of a second of sound: Google's 32 is the most that anybody publishes.
 const SOUND: u64 = 32;
 /// Text that is counted at most; more is no model's context.
@@ -83,10 +83,14 @@ impl Family {
             Dialect::Anthropic => Self::Claude(PictureRule::claude(place.model)),
             Dialect::Converse if is_claude => Self::Claude(PictureRule::claude(place.model)),
             Dialect::Gemini => Self::Gemini(PictureRule::gemini(place.model)),
-            Dialect::OpenAi if matches!(place.provider, Provider::OpenAi | Provider::Azure) => {
+            Dialect::OpenAi | Dialect::Responses | Dialect::Completions
+                if matches!(place.provider, Provider::OpenAi | Provider::Azure) =>
+            {
                 PictureRule::openai(openai_name(place.model)).map_or(Self::Unknown, Self::OpenAi)
             }
-            Dialect::OpenAi | Dialect::Converse => Self::Unknown,
+            Dialect::OpenAi | Dialect::Responses | Dialect::Completions | Dialect::Converse => {
+                Self::Unknown
+            }
         }
     }
 

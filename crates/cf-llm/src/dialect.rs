@@ -13,6 +13,9 @@
 //!  Route::failure() ──> what a refusal means, in whichever shape it came
 //! ```
 //!
+//! Clients speak OpenAI's chat completions, its Responses, its legacy completions,
+//! or Anthropic's Messages; what a provider speaks, its place says.
+//!
 //! A dialect is a body format; who is called, where and with what key is the
 //! [`Place`]'s. Claude speaks Messages at Anthropic, on Vertex AI, through
 //! Bedrock's InvokeModel and on AI Foundry; the `Carrier` says what differs.
@@ -22,8 +25,11 @@
 //! the header `x-cf-drop-params: true`); what was left out is told in
 //! [`Outgoing::dropped`](crate::Outgoing). Content is never left out.
 //!
-//! Nothing is kept between requests: what a provider wants back with the next
-//! one (sealed thinking) is given to the client, see `openai/answer.rs`.
+//! Nothing is kept between requests in here: what a provider wants back with the
+//! next one (sealed thinking) is given to the client, see `openai/answer.rs` and
+//! `responses/thought.rs`. Responses that are kept are kept by the gateway.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cf_base::{Timestamp, Usage};
@@ -31,8 +37,11 @@ use http::HeaderMap;
 
 use crate::answer::{Answer, Piece};
 use crate::counters::AnthropicCounter;
+use crate::responses::echo::Echo;
 use crate::stream::{ChatStream, Decoder, NoAnswer, Reader};
-use crate::{Provider, Reply, UpstreamFailure, anthropic, openai, parse_failure};
+use crate::{
+    Provider, Reply, UpstreamFailure, anthropic, completions, openai, parse_failure, responses,
+};
 
 /// A body format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -46,6 +55,10 @@ pub enum Dialect {
     Gemini,
     /// Bedrock's Converse.
     Converse,
+    /// OpenAI's Responses.
+    Responses,
+    /// OpenAI's legacy completions.
+    Completions,
 }
 
 /// How Messages are carried.
@@ -82,6 +95,8 @@ pub struct Opening {
     pub include_usage: bool,
     /// Estimate of the prompt, for calls that nobody counts.
     pub estimated_input: u64,
+    /// What the answer repeats of its request, where its dialect has that.
+    pub echo: Option<Arc<Echo>>,
 }
 
 impl Route {
@@ -98,7 +113,14 @@ impl Route {
     /// Looks at a whole reply: what it is and what it used, and the body for the
     /// client.
     pub fn reply(&self, body: Bytes, opening: &Opening) -> (Reply, Bytes) {
-        if self.upstream == Dialect::OpenAi {
+        if self.upstream == Dialect::Responses {
+            return responses::native::whole(
+                body,
+                opening.echo.as_deref(),
+                opening.estimated_input,
+            );
+        }
+        if matches!(self.upstream, Dialect::OpenAi | Dialect::Completions) {
             let reply = openai::parse_reply(self.provider, &body, opening.estimated_input);
             let Reply::Completion(usage, _) = reply else {
                 return (reply, body);
@@ -153,6 +175,8 @@ impl Route {
         let answer = Answer::of(pieces);
         match self.client {
             Dialect::Anthropic => anthropic::answer::reply(answer, usage, opening),
+            Dialect::Responses => responses::answer::reply(answer, usage, opening),
+            Dialect::Completions => completions::reply(answer, usage, opening),
             Dialect::OpenAi | Dialect::Gemini | Dialect::Converse => {
                 openai::answer::reply(answer, usage, opening)
             }
@@ -186,7 +210,8 @@ impl Dialect {
     pub fn error_frame(self, sentence: &str, code: &str) -> Bytes {
         match self {
             Self::Anthropic => anthropic::failure::error_frame(sentence, code),
-            Self::OpenAi | Self::Gemini | Self::Converse => {
+            Self::Responses => responses::native::error_frame(sentence, code, 0),
+            Self::OpenAi | Self::Gemini | Self::Converse | Self::Completions => {
                 openai::stream_error_frame(sentence, code)
             }
         }
@@ -196,7 +221,11 @@ impl Dialect {
     pub fn failure_frame(self, data: &[u8], secret: &str) -> Bytes {
         match self {
             Self::Anthropic => anthropic::failure::failure_frame(data, secret),
-            Self::OpenAi | Self::Gemini | Self::Converse => {
+            Self::Responses => {
+                let (message, code) = openai::said_with_code(data, secret);
+                responses::native::error_frame(&message, &code, 0)
+            }
+            Self::OpenAi | Self::Gemini | Self::Converse | Self::Completions => {
                 openai::stream_failure_frame(data, secret)
             }
         }
@@ -207,7 +236,7 @@ impl Dialect {
     pub fn refusal(self, failure: &UpstreamFailure) -> Option<Bytes> {
         match self {
             Self::Anthropic => anthropic::failure::refusal(failure),
-            Self::OpenAi | Self::Gemini | Self::Converse => failure.refusal(),
+            _ => failure.refusal(),
         }
     }
 }

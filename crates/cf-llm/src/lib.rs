@@ -8,6 +8,7 @@ mod answer;
 mod anthropic;
 mod bedrock;
 mod bound;
+mod completions;
 mod conversation;
 mod count;
 mod counters;
@@ -20,6 +21,7 @@ mod json;
 mod openai;
 mod outgoing;
 mod place;
+mod responses;
 mod seal;
 mod stream;
 mod task;
@@ -45,6 +47,8 @@ pub use openai::{
 };
 pub use outgoing::{Outgoing, OutputPlan, Wishes};
 pub use place::{Missing, Place, Settings};
+pub use responses::echo::Echo;
+pub use responses::history::{History, Kept, item_id, shown_item};
 pub use stream::{ChatStream, StreamError, StreamFrame};
 pub use task::{Answer, Form, Part, Task, TaskPlan, TaskRequest, Told};
 pub use wire::chat::ChatRequest;
@@ -120,6 +124,16 @@ const BEDROCK: [SettingInfo; 1] = [setting(
     "api",
     "API for Claude (empty: Converse; invoke: InvokeModel)",
 )];
+const COMPATIBLE: [SettingInfo; 2] = [
+    setting(
+        "api",
+        "API for Responses (empty: chat completions; responses: /responses)",
+    ),
+    setting(
+        "completions",
+        "Legacy completions (empty: /completions; chat: chat completions)",
+    ),
+];
 const ANTHROPIC: [SettingInfo; 2] = [
     setting("anthropic_version", "anthropic-version (empty: 2023-06-01)"),
     setting("anthropic_beta", "anthropic-beta, comma-separated"),
@@ -260,11 +274,8 @@ impl Provider {
                 Self::Vertex => &VERTEX,
                 Self::Bedrock => &BEDROCK,
                 Self::Anthropic => &ANTHROPIC,
-                Self::OpenAi
-                | Self::Gemini
-                | Self::Mistral
-                | Self::OpenAiCompatible
-                | Self::Demo => &[],
+                Self::OpenAiCompatible => &COMPATIBLE,
+                Self::OpenAi | Self::Gemini | Self::Mistral | Self::Demo => &[],
             },
         }
     }

@@ -11,6 +11,6 @@ mod tools;
 pub(crate) mod usage;
 mod wait;
 
-pub(crate) use failure::said;
 pub use failure::{UpstreamFailure, parse_failure, stream_error_frame, stream_failure_frame};
+pub(crate) use failure::{said, said_with_code};
 pub use reply::{Frame, Reply, StreamTap, parse_reply};

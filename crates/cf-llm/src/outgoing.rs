@@ -11,7 +11,7 @@ use crate::dialect::{Carrier, Dialect, Route};
 use crate::place::Place;
 use crate::wire::chat::ChatRequest;
 use crate::wire::edits::json_text;
-use crate::{Provider, anthropic, bedrock, gemini, openai};
+use crate::{Provider, anthropic, bedrock, completions, gemini, openai, responses};
 
 /// The version of Messages that is sent where nobody names another.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -208,6 +208,12 @@ impl ChatRequest<'_> {
         wishes: &Wishes,
     ) -> Bytes {
         let told = plan.tell.then_some(plan.tokens);
+        if route.upstream == Dialect::Responses {
+            return self.responses_body(place.model, told);
+        }
+        if route.upstream == Dialect::Completions {
+            return self.completions_body(place.model, plan.tokens, place.provider);
+        }
         if route.upstream != Dialect::Anthropic {
             let asks_for_usage = place.provider != Provider::Azure
                 || azure_takes_stream_options(&place.settings.api_version);
@@ -270,7 +276,8 @@ impl ChatRequest<'_> {
             Dialect::Converse => {
                 bedrock::request::write(&conversation, place.model, plan.tokens, dropping)?
             }
-            Dialect::OpenAi => openai::request::write(
+            // The last two are spoken to those who speak them.
+            Dialect::OpenAi | Dialect::Responses | Dialect::Completions => openai::request::write(
                 &conversation,
                 place.model,
                 place.provider.output_limit(),
@@ -286,6 +293,8 @@ impl ChatRequest<'_> {
     fn conversation(&self) -> Result<Conversation<'_>> {
         match self.dialect {
             Dialect::Anthropic => anthropic::conversation::read(self.fields()),
+            Dialect::Responses => responses::conversation::read(self.fields()),
+            Dialect::Completions => completions::read(self.fields()),
             _ => openai::conversation::read(self.fields()),
         }
     }

@@ -17,8 +17,11 @@ pub struct Settings {
     pub api_version: String,
     /// Vertex AI: the project, where the service account's own is not meant.
     pub project: String,
-    /// Bedrock: `invoke` calls Claude with InvokeModel instead of Converse.
+    /// Bedrock: `invoke` calls Claude with InvokeModel instead of Converse. A
+    /// compatible server: `responses` says that it speaks Responses too.
     pub api: String,
+    /// A compatible server: `chat` says that it has no legacy completions.
+    pub completions: String,
     /// Anthropic: the version that is sent where the client names none.
     pub anthropic_version: String,
     /// Anthropic: betas that are sent with every call, comma-separated.
@@ -88,7 +91,7 @@ impl Place<'_> {
             | Provider::Azure
             | Provider::Mistral
             | Provider::OpenAiCompatible
-            | Provider::Demo => (Dialect::OpenAi, Carrier::Direct),
+            | Provider::Demo => (self.openais(client), Carrier::Direct),
         };
         Route {
             provider: self.provider,
@@ -96,6 +99,33 @@ impl Place<'_> {
             upstream,
             carrier,
         }
+    }
+
+    /// Which of OpenAI's dialects is spoken with a server that has its API.
+    fn openais(&self, client: Dialect) -> Dialect {
+        let speaks = match (client, self.provider) {
+            (Dialect::Responses, Provider::OpenAi) => true,
+            (Dialect::Responses, Provider::Azure) => self.is_azure_v1(),
+            (Dialect::Responses, Provider::OpenAiCompatible) => self.settings.api == "responses",
+            (Dialect::Completions, Provider::OpenAi | Provider::Azure) => {
+                !self.base_url.trim_end_matches('/').ends_with("/models")
+                    && is_completion_model(self.model)
+            }
+            (Dialect::Completions, Provider::OpenAiCompatible) => {
+                self.settings.completions != "chat"
+                    && !NO_COMPLETIONS
+                        .iter()
+                        .any(|host| self.base_url.contains(host))
+            }
+            _ => false,
+        };
+        if speaks { client } else { Dialect::OpenAi }
+    }
+
+    /// Azure's form without dated versions.
+    fn is_azure_v1(&self) -> bool {
+        matches!(&*self.settings.api_version, "" | "v1")
+            && !self.base_url.trim_end_matches('/').ends_with("/models")
     }
 
     /// The full address of a call.
@@ -125,7 +155,7 @@ impl Place<'_> {
             }
             (Provider::Azure, _) => {
                 need(base)?;
-                self.azure(base, "chat/completions")
+                self.azure(base, endpoint(route.upstream))
             }
             (Provider::Anthropic, _) => {
                 let base = base.trim_end_matches("/v1");
@@ -158,7 +188,7 @@ impl Place<'_> {
             }
             _ => {
                 need(base)?;
-                format!("{base}/chat/completions")
+                format!("{base}/{}", endpoint(route.upstream))
             }
         })
     }
@@ -305,6 +335,30 @@ impl Place<'_> {
                 format!("{parent}/publishers/google/models/{}:{verb}", encode(model))
             }
         })
+    }
+}
+
+/// Vendors with OpenAI's API that have chats only.
+const NO_COMPLETIONS: [&str; 5] = [
+    "groq.com",
+    "api.deepseek.com",
+    "perplexity.ai",
+    "cohere.",
+    "sambanova.ai",
+];
+
+/// OpenAI's models that have legacy completions; its chat models refuse them.
+fn is_completion_model(model: &str) -> bool {
+    let bases = ["davinci", "babbage"];
+    model.contains("instruct") || bases.iter().any(|base| model.starts_with(base))
+}
+
+/// Where OpenAI's API has a dialect.
+fn endpoint(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Responses => "responses",
+        Dialect::Completions => "completions",
+        _ => "chat/completions",
     }
 }
 

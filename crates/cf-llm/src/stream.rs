@@ -14,7 +14,10 @@ use crate::frame::sse::{SseDecoder, SseError};
 use crate::openai::usage::estimate;
 use crate::task::TaskStream;
 use crate::tokens::length;
-use crate::{Frame, Provider, SseEvent, StreamTap, anthropic, bedrock, gemini, openai};
+use crate::{
+    Frame, Provider, SseEvent, StreamTap, anthropic, bedrock, completions, gemini, openai,
+    responses,
+};
 
 /// What to do with a piece of a stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,7 +83,7 @@ impl Reader {
         match dialect {
             Dialect::Gemini => Self::Gemini(Box::new(gemini::stream::Reader::new(answer))),
             Dialect::Converse => Self::Converse(bedrock::stream::Reader::default()),
-            Dialect::Anthropic | Dialect::OpenAi => {
+            Dialect::Anthropic | Dialect::OpenAi | Dialect::Responses | Dialect::Completions => {
                 Self::Anthropic(anthropic::stream::Reader::default())
             }
         }
@@ -135,13 +138,30 @@ impl Reader {
 enum Writer {
     OpenAi(openai::answer::Chunks),
     Anthropic(anthropic::answer::Events),
+    Responses(Box<responses::events::Events>),
+    Completions(completions::Chunks),
 }
 
 impl Writer {
+    fn new(client: Dialect, opening: Opening) -> Self {
+        match client {
+            Dialect::Anthropic => Self::Anthropic(anthropic::answer::Events::new(opening)),
+            Dialect::Responses => {
+                Self::Responses(Box::new(responses::events::Events::new(opening)))
+            }
+            Dialect::Completions => Self::Completions(completions::Chunks::new(opening)),
+            Dialect::OpenAi | Dialect::Gemini | Dialect::Converse => {
+                Self::OpenAi(openai::answer::Chunks::new(opening))
+            }
+        }
+    }
+
     fn write(&mut self, piece: Piece, out: &mut Vec<u8>) {
         match self {
             Self::OpenAi(chunks) => chunks.write(piece, out),
             Self::Anthropic(events) => events.write(piece, out),
+            Self::Responses(events) => events.write(piece, out),
+            Self::Completions(chunks) => chunks.write(piece, out),
         }
     }
 
@@ -149,14 +169,18 @@ impl Writer {
         match self {
             Self::OpenAi(chunks) => chunks.end(usage, out),
             Self::Anthropic(events) => events.end(usage, out),
+            Self::Responses(events) => events.end(usage, out),
+            Self::Completions(chunks) => chunks.end(usage, out),
         }
     }
 }
 
 #[derive(Debug)]
 enum Mode {
-    /// OpenAI's dialect on both sides.
+    /// OpenAI's chat or legacy completions on both sides.
     OpenAi(StreamTap),
+    /// OpenAI's Responses on both sides.
+    Responses(Box<responses::native::Tap>),
     /// Anthropic's on both sides: passed on, and read for what was used.
     Anthropic(Reader),
     /// OpenAI's, for another client.
@@ -175,6 +199,7 @@ enum Mode {
 #[derive(Debug)]
 pub struct ChatStream {
     provider: Provider,
+    client: Dialect,
     estimated_input: u64,
     decoder: Decoder,
     mode: Mode,
@@ -190,12 +215,15 @@ impl ChatStream {
         let strip_usage = !opening.include_usage;
         let estimated_input = opening.estimated_input;
         let id = opening.id.clone();
-        let writer = |opening| match route.client {
-            Dialect::Anthropic => Writer::Anthropic(anthropic::answer::Events::new(opening)),
-            _ => Writer::OpenAi(openai::answer::Chunks::new(opening)),
-        };
+        let writer = |opening| Writer::new(route.client, opening);
         let mode = match (route.client, route.upstream) {
-            (Dialect::OpenAi, Dialect::OpenAi) => Mode::OpenAi(StreamTap::new(strip_usage)),
+            (Dialect::OpenAi, Dialect::OpenAi) | (Dialect::Completions, Dialect::Completions) => {
+                Mode::OpenAi(StreamTap::new(strip_usage))
+            }
+            (Dialect::Responses, Dialect::Responses) => {
+                let echo = opening.echo.unwrap_or_default();
+                Mode::Responses(Box::new(responses::native::Tap::new(echo)))
+            }
             (Dialect::Anthropic, Dialect::Anthropic) => {
                 Mode::Anthropic(Reader::new(Dialect::Anthropic, &id))
             }
@@ -211,6 +239,7 @@ impl ChatStream {
         };
         Self {
             provider: route.provider,
+            client: route.client,
             estimated_input,
             decoder: route.decoder(),
             mode,
@@ -224,6 +253,7 @@ impl ChatStream {
     pub(crate) fn of_task(stream: TaskStream) -> Self {
         Self {
             provider: Provider::OpenAi,
+            client: Dialect::OpenAi,
             estimated_input: 0,
             decoder: Decoder::Sse(SseDecoder::default()),
             mode: Mode::Task(stream),
@@ -297,6 +327,7 @@ impl ChatStream {
             Mode::OpenAi(tap) | Mode::FromOpenAi { tap, .. } => {
                 return tap.usage(self.provider, self.estimated_input);
             }
+            Mode::Responses(tap) => return tap.usage(self.estimated_input),
             Mode::Anthropic(reader) | Mode::Translated { reader, .. } => reader
                 .usage()
                 .map(|(usage, complete)| (usage, complete && reader.is_finished())),
@@ -313,11 +344,59 @@ impl ChatStream {
         }
     }
 
+    /// The whole answer as it is kept, once it came to its end; of Responses only.
+    pub fn response(&self) -> Option<&Bytes> {
+        match &self.mode {
+            Mode::Responses(tap) => tap.response(),
+            Mode::FromOpenAi { writer, .. } | Mode::Translated { writer, .. } => match writer {
+                Writer::Responses(events) => events.response(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The last frame where we had to cut the stream off.
+    pub fn error_frame(&mut self, sentence: &str, code: &str) -> Bytes {
+        match &mut self.mode {
+            Mode::FromOpenAi {
+                writer: Writer::Responses(events),
+                ..
+            }
+            | Mode::Translated {
+                writer: Writer::Responses(events),
+                ..
+            } => {
+                let mut out = Vec::new();
+                events.fail(sentence, code, &mut out);
+                Bytes::from(out)
+            }
+            Mode::Responses(tap) => responses::native::error_frame(sentence, code, tap.sequence()),
+            _ => self.client.error_frame(sentence, code),
+        }
+    }
+
+    /// The last frame where the provider failed: what it said, without our secret.
+    pub fn failure_frame(&mut self, data: &[u8], secret: &str) -> Bytes {
+        if self.client != Dialect::Responses {
+            return self.client.failure_frame(data, secret);
+        }
+        if let Mode::Responses(_) = self.mode
+            && let Some(frame) = responses::native::failure_frame(data, secret)
+        {
+            return frame;
+        }
+        let (message, code) = openai::said_with_code(data, secret);
+        self.error_frame(&message, &code)
+    }
+
     /// What other models used on the call's behalf, which is in no counter of
     /// [`ChatStream::usage`].
     pub fn other_models(&self) -> Vec<(String, Usage)> {
         match &self.mode {
-            Mode::OpenAi(_) | Mode::FromOpenAi { .. } | Mode::Task(_) => Vec::new(),
+            Mode::OpenAi(_) | Mode::Responses(_) | Mode::FromOpenAi { .. } | Mode::Task(_) => {
+                Vec::new()
+            }
             Mode::Anthropic(reader) | Mode::Translated { reader, .. } => reader.other_models(),
         }
     }
@@ -333,6 +412,8 @@ impl ChatStream {
                 Frame::Done => StreamFrame::Done(event.raw.clone()),
                 Frame::Failed => StreamFrame::Failed(event.data.clone()),
             }),
+            Mode::Responses(_) if data.is_empty() => Some(StreamFrame::Pass(event.raw.clone())),
+            Mode::Responses(tap) => Some(tap.event(event)),
             Mode::Anthropic(_) if data.is_empty() => Some(StreamFrame::Pass(event.raw.clone())),
             Mode::Anthropic(_) => {
                 let raw = event.raw.clone();
@@ -442,7 +523,7 @@ impl ChatStream {
         let finished = match &self.mode {
             Mode::OpenAi(_) => return StreamFrame::Done(Bytes::new()),
             // The message's own end did not come.
-            Mode::Anthropic(_) | Mode::Task(_) => false,
+            Mode::Anthropic(_) | Mode::Responses(_) | Mode::Task(_) => false,
             Mode::FromOpenAi { reader, .. } => reader.is_finished(),
             Mode::Translated { reader, .. } => reader.is_finished(),
         };

@@ -1,5 +1,7 @@
 //! Requests of clients, in the formats that are taken.
 
 pub mod chat;
+mod completions;
 pub(crate) mod edits;
 pub(crate) mod prompt;
+mod responses;

@@ -14,6 +14,10 @@ use cf_db::Location;
 use cf_mail::Mailer;
 use serde::Deserialize;
 
+/// Days that responses are kept unless set otherwise, and at most.
+const RESPONSE_DAYS: u32 = 30;
+const MOST_RESPONSE_DAYS: u32 = 3_650;
+
 /// The settings as they were given; what is missing takes its default. The keys
 /// of the TOML file are exactly these names.
 #[derive(Clone, Default, Deserialize)]
@@ -47,6 +51,8 @@ pub struct Settings {
     pub exchange_rates_max_age_days: Option<u32>,
     /// Days that usage rows are kept; 0 for ever.
     pub usage_retention_days: Option<u32>,
+    /// Days that responses are kept after they were last gone on from.
+    pub response_retention_days: Option<u32>,
     /// Days that closed periods of budgets are kept; 0 for ever.
     pub budget_retention_days: Option<u32>,
     /// `json` or `text`.
@@ -148,6 +154,8 @@ pub struct Config {
     pub exchange_rates_max_age_days: i64,
     /// Days that usage rows are kept; 0 for ever.
     pub usage_retention_days: i64,
+    /// How long responses are kept after they were last gone on from.
+    pub response_retention: Duration,
     /// Days that closed periods of budgets are kept; 0 for ever.
     pub budget_retention_days: i64,
     /// How log lines look.
@@ -199,6 +207,9 @@ impl Settings {
                 .exchange_rates_max_age_days
                 .or(other.exchange_rates_max_age_days),
             usage_retention_days: self.usage_retention_days.or(other.usage_retention_days),
+            response_retention_days: self
+                .response_retention_days
+                .or(other.response_retention_days),
             budget_retention_days: self.budget_retention_days.or(other.budget_retention_days),
             log_format: self.log_format.or(other.log_format),
             smtp_host: self.smtp_host.or(other.smtp_host),
@@ -278,6 +289,7 @@ impl Settings {
                 self.budget_retention_days,
                 cf_ledger::LEAST_PERIOD_DAYS,
             )?,
+            response_retention: response_retention(self.response_retention_days)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             mailer,
             shutdown_grace: Duration::from_secs(30),
@@ -291,6 +303,15 @@ fn retention(name: &str, days: Option<u32>, least: i64) -> Result<i64, String> {
             Err(format!("{name} is 0, for ever, or at least {least}"))
         }
         days => Ok(days),
+    }
+}
+
+fn response_retention(days: Option<u32>) -> Result<Duration, String> {
+    match days.unwrap_or(RESPONSE_DAYS) {
+        days @ 1..=MOST_RESPONSE_DAYS => Ok(Duration::from_secs(u64::from(days) * 86_400)),
+        _ => Err(format!(
+            "response_retention_days is 1 to {MOST_RESPONSE_DAYS}"
+        )),
     }
 }
 

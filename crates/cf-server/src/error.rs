@@ -184,8 +184,12 @@ impl IntoResponse for RouterError {
         let body = json!({"error": {
             "message": self.0.message,
             "type": openai_type(&self.0.kind),
+            "code": match param.as_deref() {
+                // Programs begin a new conversation at this word of OpenAI's.
+                Some("previous_response_id") => "previous_response_not_found",
+                _ => code(&self.0.kind),
+            },
             "param": param,
-            "code": code(&self.0.kind),
         }});
         answer(&self.0, body)
     }

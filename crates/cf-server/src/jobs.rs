@@ -124,6 +124,14 @@ pub fn start(app: &App) {
         }
         Ok(())
     });
+    every(app, RETENTION, "responses", |app: App| async move {
+        let kept = app.config.response_retention;
+        let forgotten = app.gateway.prune_responses(kept).await?;
+        if forgotten > 0 {
+            tracing::info!(forgotten, "old responses were forgotten");
+        }
+        Ok(())
+    });
     app.tasks.spawn(publish_booked(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());
     app.tasks.spawn(async move {

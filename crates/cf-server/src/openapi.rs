@@ -40,6 +40,15 @@ pub struct CoreErrorAnswer {
     data: serde_json::Value,
 }
 
+/// An error of the router, in OpenAI's shape.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `error.rs` answers")]
+pub struct RouterErrorAnswer {
+    /// `{"message", "type", "param", "code"}`.
+    #[schema(value_type = Object)]
+    error: serde_json::Value,
+}
+
 /// The header that makes a write safe to repeat.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -68,6 +77,7 @@ pub struct IdempotencyHeader {
         (name = "Prices", description = "The price book and exchange rates"),
         (name = "API keys", description = "Users' keys for the router"),
         (name = "Billing keys", description = "Keys for the Billing API"),
+        (name = "Router", description = "What of OpenAI's API is kept here: its own documents say what the fields mean"),
         (name = "Server", description = "Health, set-up and what the web part needs to know"),
     )
 )]
@@ -84,6 +94,17 @@ impl Modify for Keys {
                 "X-API-Key",
                 "A billing key; its scopes (read, check, log, manage) say what it may do.",
             ))),
+        );
+        components.add_security_scheme(
+            "router_key",
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some(
+                        "A user's API key; `x-api-key` and `api-key` are taken too, and so is a session.",
+                    ))
+                    .build(),
+            ),
         );
         components.add_security_scheme(
             "session",

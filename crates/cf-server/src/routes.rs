@@ -17,6 +17,7 @@ mod notifications;
 mod prices;
 mod realtime;
 mod records;
+mod responses;
 mod setup;
 mod statements;
 mod tasks;
@@ -199,13 +200,25 @@ pub fn document() -> utoipa::openapi::OpenApi {
         .merge(keys_api())
         .merge(messages_api())
         .merge(server_api())
+        .merge(responses_api())
         .routes(routes!(health::billing))
         .into_openapi()
+}
+
+/// OpenAI's Responses and legacy completions.
+fn responses_api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(chat::legacy))
+        .routes(routes!(responses::create))
+        .routes(routes!(responses::view, responses::delete))
+        .routes(routes!(responses::input_items))
+        .routes(routes!(responses::cancel))
 }
 
 fn router_api() -> Router<App> {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
+        .merge(responses_api())
         .route("/v1/messages", post(chat::messages))
         .route("/v1/messages/count_tokens", post(tasks::count_tokens))
         .route("/v1/models", get(tasks::models))

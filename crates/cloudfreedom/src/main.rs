@@ -117,6 +117,14 @@ struct Options {
         value_name = "DAYS"
     )]
     usage_retention_days: Option<u32>,
+    /// Days that responses are kept after they were last gone on from [default: 30]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDFREEDOM_RESPONSE_RETENTION_DAYS",
+        value_name = "DAYS"
+    )]
+    response_retention_days: Option<u32>,
     /// Days that closed periods of budgets are kept, at least 62 [default: for ever]
     #[arg(
         long,
@@ -363,6 +371,7 @@ fn main() -> ExitCode {
         exchange_rates_url: options.exchange_rates_url,
         exchange_rates_max_age_days: options.exchange_rates_max_age_days,
         usage_retention_days: options.usage_retention_days,
+        response_retention_days: options.response_retention_days,
         budget_retention_days: options.budget_retention_days,
         log_format: options.log_format,
         smtp_host: options.smtp_host,

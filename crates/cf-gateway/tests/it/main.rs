@@ -11,6 +11,7 @@ mod losses;
 mod models;
 mod providers;
 mod replies;
+mod responses;
 mod streams;
 mod tasks;
 mod worst_case;

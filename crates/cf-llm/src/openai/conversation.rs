@@ -206,7 +206,7 @@ pub(crate) fn read<'a>(fields: &[(Cow<'a, str>, &'a RawValue)]) -> Result<Conver
     Ok(c)
 }
 
-pub(super) fn value<'a, T: Deserialize<'a>>(name: &str, raw: &'a RawValue) -> Result<T> {
+pub(crate) fn value<'a, T: Deserialize<'a>>(name: &str, raw: &'a RawValue) -> Result<T> {
     serde_json::from_str(raw.get()).map_err(|e| {
         Error::invalid_field(
             name.to_owned(),
@@ -221,11 +221,11 @@ pub(crate) fn number<'a>(name: &str, raw: &'a RawValue) -> Result<Number<'a>> {
 }
 
 /// A penalty of nothing is none.
-fn penalty<'a>(name: &str, raw: &'a RawValue) -> Result<Option<Number<'a>>> {
+pub(crate) fn penalty<'a>(name: &str, raw: &'a RawValue) -> Result<Option<Number<'a>>> {
     Ok(Some(number(name, raw)?).filter(|n| !n.is(0.0)))
 }
 
-fn read_stop(raw: &RawValue) -> Result<Vec<Cow<'_, str>>> {
+pub(crate) fn read_stop(raw: &RawValue) -> Result<Vec<Cow<'_, str>>> {
     if raw.get().starts_with('"') {
         return Ok(vec![value::<Text<'_>>("stop", raw)?.0]);
     }
@@ -374,13 +374,18 @@ fn read_part<'a>(at: usize, part: PartWire<'a>) -> Result<Block<'a>> {
     })
 }
 
-/// A data URL taken apart, or an address. Bare base64 is taken for what the
-/// file's name says it is.
+/// A data URL taken apart, or an address.
 fn source<'a>(at: usize, url: Cow<'a, str>, name: Option<&str>) -> Result<Source<'a>> {
+    source_of(url, name)
+        .ok_or_else(|| invalid(at, "has a URL that is neither https nor a base64 data URL"))
+}
+
+/// The same, if it is one of them. Bare base64 is taken for what the file's name
+/// says it is.
+pub(crate) fn source_of<'a>(url: Cow<'a, str>, name: Option<&str>) -> Option<Source<'a>> {
     if url.starts_with("https://") || url.starts_with("http://") {
-        return Ok(Source::Url(url));
+        return Some(Source::Url(url));
     }
-    let bad = || invalid(at, "has a URL that is neither https nor a base64 data URL");
     let split = match &url {
         Cow::Borrowed(url) => {
             split_data_url(url).map(|(kind, data)| (Cow::Borrowed(kind), Cow::Borrowed(data)))
@@ -389,15 +394,13 @@ fn source<'a>(at: usize, url: Cow<'a, str>, name: Option<&str>) -> Result<Source
             .map(|(kind, data)| (Cow::Owned(kind.to_owned()), Cow::Owned(data.to_owned()))),
     };
     if let Some((media_type, base64)) = split {
-        return Ok(Source::Data { media_type, base64 });
+        return Some(Source::Data { media_type, base64 });
     }
-    match name.and_then(media_type_of) {
-        Some(media_type) if !url.contains(':') => Ok(Source::Data {
-            media_type: media_type.into(),
-            base64: url,
-        }),
-        _ => Err(bad()),
-    }
+    let media_type = name.and_then(media_type_of)?;
+    (!url.contains(':')).then(|| Source::Data {
+        media_type: media_type.into(),
+        base64: url,
+    })
 }
 
 fn split_data_url(url: &str) -> Option<(&str, &str)> {

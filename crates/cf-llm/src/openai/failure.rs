@@ -292,17 +292,17 @@ pub fn stream_error_frame(message: &str, code: &str) -> Bytes {
 
 /// A provider's own error inside a stream, in OpenAI's shape and without our secret.
 pub fn stream_failure_frame(data: &[u8], secret: &str) -> Bytes {
-    let said = Said::read(data, secret);
-    let message = if said.message.is_empty() {
-        "The provider failed while it answered."
-    } else {
-        &said.message
-    };
+    let (message, code) = said_with_code(data, secret);
+    stream_error_frame(&message, &code)
+}
+
+/// What a provider said inside a stream, and a code for programs.
+pub(crate) fn said_with_code(data: &[u8], secret: &str) -> (String, String) {
+    let (message, kind) = said(data, secret);
     // Anthropic and Bedrock have a type and no code.
-    let kind =
-        Some(said.kind.clone()).filter(|k| k.ends_with("_error") || k.ends_with("Exception"));
-    let code = said.code().or(kind);
-    stream_error_frame(message, code.as_deref().unwrap_or("upstream_error"))
+    let kind = Some(kind).filter(|k| k.ends_with("_error") || k.ends_with("Exception"));
+    let code = Said::read(data, secret).code().or(kind);
+    (message, code.unwrap_or_else(|| "upstream_error".to_owned()))
 }
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ struct ReplyWire<'a> {
 struct ReplyChoice<'a> {
     #[serde(borrow, default)]
     message: Option<Delta<'a>>,
+    /// Of legacy completions.
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
 }
 
 /// Looks at a plain reply; `estimated_input` stands in for a prompt that the
@@ -52,8 +55,7 @@ pub fn parse_reply(provider: Provider, body: &[u8], estimated_input: u64) -> Rep
     };
     let bytes = choices
         .iter()
-        .filter_map(|c| c.message.as_ref())
-        .map(Delta::bytes)
+        .map(|c| bytes_of(c.message.as_ref(), c.text))
         .sum();
     let (mut usage, estimated) = match reply.usage.and_then(UsageWire::read) {
         Some(wire) => wire.resolve(provider.total_gap(), estimated_input, bytes),
@@ -61,6 +63,10 @@ pub fn parse_reply(provider: Provider, body: &[u8], estimated_input: u64) -> Rep
     };
     usage.extra.tier = served(reply.service_tier).unwrap_or_default();
     Reply::Completion(usage, estimated)
+}
+
+fn bytes_of(delta: Option<&Delta<'_>>, text: Option<&RawValue>) -> u64 {
+    delta.map_or(0, Delta::bytes) + text.map_or(0, |text| text_length(text.get()))
 }
 
 /// A message or a piece of one.
@@ -134,6 +140,9 @@ struct Chunk<'a> {
 struct ChunkChoice<'a> {
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
+    /// Of legacy completions.
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -190,8 +199,7 @@ impl StreamTap {
         let choices = chunk.choices.unwrap_or_default();
         self.delivered_bytes += choices
             .iter()
-            .filter_map(|c| c.delta.as_ref())
-            .map(Delta::bytes)
+            .map(|c| bytes_of(c.delta.as_ref(), c.text))
             .sum::<u64>();
         // The last usage that is not null counts; a null after it does not undo it.
         let usage = chunk.usage.or(chunk.x_groq.and_then(|g| g.usage));

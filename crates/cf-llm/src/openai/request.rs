@@ -1,4 +1,4 @@
-//! Chat completions requests, written from Anthropic's Messages.
+//! Chat completions requests, written from other dialects.
 
 use cf_base::Result;
 
@@ -62,6 +62,16 @@ pub(crate) fn write<'a>(
     if !c.stop.is_empty() {
         let stops: Vec<Json<'_>> = c.stop.iter().map(|stop| Json::from(&**stop)).collect();
         body.put("stop", stops);
+    }
+    if c.n > 1 {
+        body.put("n", c.n);
+    }
+    body.maybe("seed", c.seed.map(|n| n.raw));
+    body.maybe("presence_penalty", c.presence_penalty.map(|n| n.raw));
+    body.maybe("frequency_penalty", c.frequency_penalty.map(|n| n.raw));
+    if c.logprobs {
+        body.put("logprobs", true);
+        body.maybe("top_logprobs", c.top_logprobs);
     }
     body.maybe("user", c.user.as_deref());
     body.maybe("service_tier", c.service_tier.as_deref());

@@ -31,8 +31,16 @@ struct ChoiceWire<'a> {
     index: usize,
     #[serde(borrow, default, alias = "message")]
     delta: Option<DeltaWire<'a>>,
+    #[serde(default)]
+    logprobs: Option<LogprobsWire>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct LogprobsWire {
+    #[serde(default)]
+    content: Option<Vec<Box<RawValue>>>,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +121,14 @@ impl Reader {
             let index = choice.index.min(MAX_CHOICES - 1);
             if let Some(delta) = choice.delta {
                 self.delta(index, delta, out);
+            }
+            if let Some(entries) = choice.logprobs.and_then(|l| l.content)
+                && !entries.is_empty()
+            {
+                out.push(Piece::Logprobs {
+                    choice: index,
+                    entries,
+                });
             }
             if let Some(Text(reason)) = choice.finish_reason {
                 self.finished = true;

@@ -17,7 +17,7 @@ use crate::seal::{fit_id, unseal_id};
 use crate::tokens::{IMAGE_BOUND, IMAGE_ESTIMATE, KNOWN_TOOL_BOUND, TOOLS_BOUND, length};
 
 /// Most answers to one request, as OpenAI has it.
-const MAX_N: u64 = 128;
+pub(super) const MAX_N: u64 = 128;
 /// Longest name of a model.
 const MAX_MODEL: usize = 256;
 /// Fields that make a provider add to the prompt what is not in the request:
@@ -37,7 +37,7 @@ const OPAQUE_FIELDS: [&str; 8] = [
 /// Length of Mistral's ids of calls.
 const MISTRAL_ID: usize = 9;
 /// llama.cpp takes this before `max_tokens`.
-const LLAMA_LIMIT: &str = "n_predict";
+pub(super) const LLAMA_LIMIT: &str = "n_predict";
 
 /// A field that bounds the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +64,7 @@ impl OutputLimit {
 pub struct ChatRequest<'a> {
     body: &'a [u8],
     fields: Vec<(Cow<'a, str>, &'a RawValue)>,
-    prompt: Prompt,
+    pub(super) prompt: Prompt,
     /// The public name of the model.
     pub model: Cow<'a, str>,
     /// Whether the answer is streamed.
@@ -119,6 +119,22 @@ impl<'a> ChatRequest<'a> {
             .ok_or_else(|| {
                 Error::invalid_field("model", "You must provide a model parameter, as a string.")
             })?;
+        request.stream = request.read("stream", "true or false")?.unwrap_or(false);
+        request.drop_params = request
+            .read("drop_params", "true or false")?
+            .unwrap_or(false);
+        request.tier = request.service_tier()?;
+        match dialect {
+            Dialect::Responses => {
+                request.read_responses_fields()?;
+                return Ok(request);
+            }
+            Dialect::Completions => {
+                request.read_completions_fields()?;
+                return Ok(request);
+            }
+            Dialect::OpenAi | Dialect::Anthropic | Dialect::Gemini | Dialect::Converse => {}
+        }
         request.prompt = request
             .read::<Prompt>("messages", "a list of messages, each with role and content")?
             .filter(|prompt| prompt.messages > 0)
@@ -128,11 +144,6 @@ impl<'a> ChatRequest<'a> {
                     "You must provide messages, a list with at least one message.",
                 )
             })?;
-        request.stream = request.read("stream", "true or false")?.unwrap_or(false);
-        request.drop_params = request
-            .read("drop_params", "true or false")?
-            .unwrap_or(false);
-        request.tier = request.service_tier()?;
         if dialect == Dialect::Anthropic {
             request.read_messages_fields()?;
             return Ok(request);
@@ -153,10 +164,16 @@ impl<'a> ChatRequest<'a> {
                 request.max_output_tokens = Some(known.min(tokens));
             }
         }
-        request.include_usage = request
-            .read::<StreamOptions>("stream_options", "an object")?
-            .is_some_and(|o| o.include_usage == Some(true));
+        request.read_stream_options()?;
         Ok(request)
+    }
+
+    pub(super) fn read_stream_options(&mut self) -> Result<(), Error> {
+        self.include_usage = self
+            .read::<Option<StreamOptions>>("stream_options", "an object")?
+            .flatten()
+            .is_some_and(|o| o.include_usage == Some(true));
+        Ok(())
     }
 
     /// What Messages has of its own. Dearer ways of being served would be billed
@@ -192,7 +209,7 @@ impl<'a> ChatRequest<'a> {
     }
 
     /// Whether a tool is declared whose type begins so.
-    fn has_tool(&self, kind: &str) -> bool {
+    pub(super) fn has_tool(&self, kind: &str) -> bool {
         self.tool_kinds()
             .iter()
             .any(|found| found.starts_with(kind))
@@ -242,7 +259,7 @@ impl<'a> ChatRequest<'a> {
         }
         // What a tool of the provider's own finds is in no request.
         let kinds = match self.dialect {
-            Dialect::Anthropic => self.tool_kinds(),
+            Dialect::Anthropic | Dialect::Responses => self.tool_kinds(),
             _ => Vec::new(),
         };
         let is_own = |kind: &String| RUN_BY_CLIENTS.iter().any(|own| kind.starts_with(own));
@@ -268,12 +285,16 @@ impl<'a> ChatRequest<'a> {
             .raw("tools")
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
             .unwrap_or_default();
-        tools
-            .into_iter()
-            .filter(|tool| {
-                let kind = tool.kind.as_ref().map_or("", |Text(kind)| kind);
-                kind.starts_with("web_search")
-            })
+        let mut searching = tools.into_iter().filter(|tool| {
+            let kind = tool.kind.as_ref().map_or("", |Text(kind)| kind);
+            kind.starts_with("web_search")
+        });
+        if self.dialect == Dialect::Responses {
+            // One limit for all of them.
+            let most = || self.max_tool_calls().unwrap_or(unsaid);
+            return searching.next().map_or(0, |_| most());
+        }
+        searching
             .map(|tool| tool.max_uses.unwrap_or(unsaid))
             .fold(0, u64::saturating_add)
     }
@@ -296,8 +317,16 @@ impl<'a> ChatRequest<'a> {
 
     /// The text that the person wrote last, for the demo provider.
     pub fn last_user_text(&self) -> String {
+        let list = match self.dialect {
+            Dialect::Responses => "input",
+            Dialect::Completions => "prompt",
+            _ => "messages",
+        };
+        if let Some(Ok(text)) = self.raw(list).map(|raw| serde_json::from_str(raw.get())) {
+            return text;
+        }
         let messages: Vec<serde_json::Value> = self
-            .raw("messages")
+            .raw(list)
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
             .unwrap_or_default();
         let content = messages
@@ -339,23 +368,31 @@ impl<'a> ChatRequest<'a> {
         edits.replace(self.raw("model"), &json_text(model));
         self.write_limit(max_output_tokens, provider, &mut edits);
         self.write_ids(provider, &mut edits);
-        let asks_for_usage = asks_for_usage && provider.takes_stream_options();
-        if self.stream && !self.include_usage && asks_for_usage {
-            match self.raw("stream_options") {
-                None => edits.insert("stream_options", r#"{"include_usage":true}"#),
-                Some(raw) => {
-                    let mut options: serde_json::Map<String, serde_json::Value> =
-                        serde_json::from_str(raw.get()).unwrap_or_default();
-                    options.insert("include_usage".into(), true.into());
-                    edits.replace(Some(raw), &serde_json::Value::Object(options).to_string());
-                }
-            }
-        }
+        self.ask_for_usage(
+            asks_for_usage && provider.takes_stream_options(),
+            &mut edits,
+        );
         let body = edits.apply();
         // The gateway's own field, which providers refuse.
         match self.raw("drop_params") {
             Some(_) => without(&body, &["drop_params"], &[]),
             None => body,
+        }
+    }
+
+    /// Usage in a stream, where the provider can be asked and the client did not.
+    pub(super) fn ask_for_usage(&self, can_be_asked: bool, edits: &mut Edits<'a>) {
+        if !self.stream || self.include_usage || !can_be_asked {
+            return;
+        }
+        match self.raw("stream_options") {
+            None => edits.insert("stream_options", r#"{"include_usage":true}"#),
+            Some(raw) => {
+                let mut options: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(raw.get()).unwrap_or_default();
+                options.insert("include_usage".into(), true.into());
+                edits.replace(Some(raw), &serde_json::Value::Object(options).to_string());
+            }
         }
     }
 
@@ -482,14 +519,18 @@ impl<'a> ChatRequest<'a> {
         }
     }
 
-    fn raw(&self, name: &str) -> Option<&'a RawValue> {
+    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         self.fields
             .iter()
             .find(|(n, _)| n == name)
             .map(|(_, raw)| *raw)
     }
 
-    fn read<T: Deserialize<'a>>(&self, name: &'static str, what: &str) -> Result<Option<T>, Error> {
+    pub(super) fn read<T: Deserialize<'a>>(
+        &self,
+        name: &'static str,
+        what: &str,
+    ) -> Result<Option<T>, Error> {
         let mut found = self.fields.iter().filter(|(n, _)| n == name);
         let Some((_, raw)) = found.next() else {
             return Ok(None);
@@ -507,7 +548,7 @@ impl<'a> ChatRequest<'a> {
     /// Some servers match names without regard to case, and take the last one:
     /// a field that only looks like one we act on could say something else.
     fn refuse_lookalikes(&self) -> Result<(), Error> {
-        const ACTED_ON: [&str; 8] = [
+        const ACTED_ON: [&str; 16] = [
             "model",
             "messages",
             "stream",
@@ -516,6 +557,15 @@ impl<'a> ChatRequest<'a> {
             "max_tokens",
             "max_completion_tokens",
             "service_tier",
+            // Of Responses and legacy completions.
+            "input",
+            "max_output_tokens",
+            "previous_response_id",
+            "store",
+            "background",
+            "tools",
+            "prompt",
+            "best_of",
         ];
         // The two letters beyond ASCII that fold to ASCII ones (long s, Kelvin sign).
         let fold = |name: &str| {

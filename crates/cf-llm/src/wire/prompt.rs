@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::bound::media::{picture_size, sound_seconds};
 use crate::bound::pictures::{Detail, Size};
@@ -92,6 +92,38 @@ impl<'de> Deserialize<'de> for Prompt {
     }
 }
 
+/// The input of a Responses request: a text, or items.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Input(pub Prompt);
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InputVisitor;
+        impl<'de> Visitor<'de> for InputVisitor {
+            type Value = Input;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of items")
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Input, E> {
+                let messages = 1;
+                Ok(Input(Prompt {
+                    messages,
+                    ..Prompt::default()
+                }))
+            }
+            fn visit_unit<E>(self) -> Result<Input, E> {
+                Ok(Input::default())
+            }
+            fn visit_seq<S: SeqAccess<'de>>(self, seq: S) -> Result<Input, S::Error> {
+                let list = de::value::SeqAccessDeserializer::new(seq);
+                Prompt::deserialize(list).map(Input)
+            }
+        }
+        deserializer.deserialize_any(InputVisitor)
+    }
+}
+
 struct Message(Prompt);
 
 impl<'de> Deserialize<'de> for Message {
@@ -110,6 +142,8 @@ impl<'de> Deserialize<'de> for Message {
                     match &*name {
                         // Twice the same name: whichever counts, both are weighed.
                         "content" => prompt.add(map.next_value::<Content>()?.0),
+                        // What a tool answered, in Responses.
+                        "output" => prompt.add(map.next_value::<Content>()?.0),
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }

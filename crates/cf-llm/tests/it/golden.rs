@@ -72,7 +72,7 @@ fn anthropic_request() -> Value {
     })
 }
 
-const PLACES: [(&str, Provider, &str, &str); 12] = [
+pub const PLACES: [(&str, Provider, &str, &str); 12] = [
     ("openai", Provider::OpenAi, "gpt-5", "{}"),
     ("mistral", Provider::Mistral, "mistral-large", "{}"),
     ("azure", Provider::Azure, "deployment", "{}"),
@@ -112,14 +112,14 @@ const PLACES: [(&str, Provider, &str, &str); 12] = [
     ("vertex_gemini", Provider::Vertex, "gemini-2.5-flash", "{}"),
 ];
 
-fn place<'a>(provider: Provider, model: &'a str, settings: &'a Settings) -> Place<'a> {
+pub fn place<'a>(provider: Provider, model: &'a str, settings: &'a Settings) -> Place<'a> {
     Place {
         provider,
         model,
-        base_url: if provider == Provider::Azure {
-            "https://r.example"
-        } else {
-            ""
+        base_url: match provider {
+            Provider::Azure => "https://r.example",
+            Provider::OpenAiCompatible => "https://llama.example/v1",
+            _ => "",
         },
         region: "eu-central-1",
         settings,
@@ -129,7 +129,7 @@ fn place<'a>(provider: Provider, model: &'a str, settings: &'a Settings) -> Plac
 }
 
 /// What a provider is sent: address, headers, body in the order it was written.
-fn sent(dialect: Dialect, request: &Value, at: (Provider, &str, &str)) -> String {
+pub fn sent(dialect: Dialect, request: &Value, at: (Provider, &str, &str)) -> String {
     let body = request.to_string();
     let request = ChatRequest::read_as(dialect, body.as_bytes()).unwrap();
     let settings: Settings = serde_json::from_str(at.2).unwrap();
@@ -169,7 +169,7 @@ fn has_huge(body: &[u8]) -> bool {
 }
 
 /// JSON with a line for each element, so that a difference is seen.
-fn lines(json: &str) -> String {
+pub fn lines(json: &str) -> String {
     let (mut out, mut depth, mut in_text, mut escaped) = (String::new(), 0_usize, false, false);
     for c in json.chars() {
         if in_text {
@@ -418,6 +418,7 @@ fn opening() -> Opening {
         model: "at-the-provider".into(),
         include_usage: true,
         estimated_input: 77,
+        echo: None,
     }
 }
 
@@ -435,8 +436,13 @@ fn drain(stream: &mut ChatStream, out: &mut Vec<u8>) -> bool {
     false
 }
 
-fn streamed(route: Route, pieces: &[&[u8]]) -> (String, cf_base::Usage) {
-    let mut stream = route.stream(opening());
+pub fn streamed(route: Route, pieces: &[&[u8]]) -> (String, cf_base::Usage) {
+    streamed_as(opening(), route, pieces)
+}
+
+/// The same, named by this.
+pub fn streamed_as(opening: Opening, route: Route, pieces: &[&[u8]]) -> (String, cf_base::Usage) {
+    let mut stream = route.stream(opening);
     let mut out = Vec::new();
     let mut done = false;
     for piece in pieces {
@@ -457,9 +463,9 @@ fn streamed(route: Route, pieces: &[&[u8]]) -> (String, cf_base::Usage) {
 }
 
 /// Name, provider, model, and an answer, whole and streamed.
-type Answer = (&'static str, Provider, &'static str, (Value, Vec<u8>));
+pub type Answer = (&'static str, Provider, &'static str, (Value, Vec<u8>));
 
-fn answers() -> [Answer; 4] {
+pub fn answers() -> [Answer; 4] {
     [
         (
             "anthropic",

@@ -5,6 +5,7 @@ mod bounds;
 mod golden;
 mod recordings;
 mod requests;
+mod responses;
 mod tasks;
 mod translated;
 mod traps;

@@ -20,7 +20,7 @@ type Counters = [u64; 7];
 
 /// Every recording of a chat that is not in OpenAI's dialect, and what it used;
 /// none where it says nothing.
-const USED: [(&str, Option<Counters>); 43] = [
+pub const USED: [(&str, Option<Counters>); 43] = [
     ("anthropic/cache_read", Some([10, 7351, 0, 0, 0, 4, 0])),
     ("anthropic/cache_write", Some([10, 0, 7351, 0, 0, 4, 0])),
     ("anthropic/messages_basic", Some([20, 0, 0, 0, 0, 13, 0])),
@@ -171,12 +171,12 @@ const USED: [(&str, Option<Counters>); 43] = [
     ("vertex/stream_tool_call", Some([70, 0, 0, 0, 0, 60, 43])),
 ];
 
-fn read(folder: &Path, name: &str) -> Value {
+pub fn read(folder: &Path, name: &str) -> Value {
     let text = std::fs::read_to_string(folder.join(format!("{name}.json")));
     serde_json::from_str(&text.unwrap_or_else(|e| panic!("{name}: {e}"))).unwrap()
 }
 
-fn body(recording: &Value) -> Vec<u8> {
+pub fn body(recording: &Value) -> Vec<u8> {
     match recording["response"]["body"].as_str() {
         Some(text) => text.as_bytes().to_vec(),
         None => STANDARD
@@ -185,7 +185,7 @@ fn body(recording: &Value) -> Vec<u8> {
     }
 }
 
-fn route(name: &str, recording: &Value, client: Dialect) -> Route {
+pub fn route(name: &str, recording: &Value, client: Dialect) -> Route {
     let provider = Provider::find(name.split('/').next().unwrap()).unwrap();
     let settings = Settings {
         api: "invoke".into(),
@@ -216,18 +216,19 @@ fn route(name: &str, recording: &Value, client: Dialect) -> Route {
     .route(client)
 }
 
-fn opening() -> Opening {
+pub fn opening() -> Opening {
     Opening {
         id: "chatcmpl-1".into(),
         created: 1,
         model: "m".into(),
         include_usage: true,
         estimated_input: 1,
+        echo: None,
     }
 }
 
 /// Everything that a stream in these pieces becomes, and what it used.
-fn streamed(route: Route, body: &[u8], piece: usize) -> (Vec<u8>, (Usage, bool)) {
+pub fn streamed(route: Route, body: &[u8], piece: usize) -> (Vec<u8>, (Usage, bool)) {
     let mut stream = route.stream(opening());
     let mut out = Vec::new();
     for piece in body.chunks(piece) {
@@ -259,7 +260,7 @@ fn drain(stream: &mut ChatStream, out: &mut Vec<u8>) -> bool {
 }
 
 /// The data of a stream's events.
-fn events(body: &[u8]) -> Vec<Value> {
+pub fn events(body: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(body).unwrap();
     text.lines()
         .filter_map(|line| line.strip_prefix("data: "))
@@ -269,7 +270,7 @@ fn events(body: &[u8]) -> Vec<Value> {
 }
 
 /// A stream of JSON chunks without a frame of events is one reply.
-fn is_stream(recording: &Value) -> bool {
+pub fn is_stream(recording: &Value) -> bool {
     let body = body(recording);
     recording["stream"] == true && !body.starts_with(b"[")
 }

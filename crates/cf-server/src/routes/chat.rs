@@ -10,6 +10,7 @@ use cf_gateway::{Asked, Dialect, Wishes};
 use crate::App;
 use crate::error::{MessagesError, RouterError};
 use crate::extract::{ROUTER_BODY, RouterCaller, read_body};
+use crate::openapi::RouterErrorAnswer;
 
 /// `POST /v1/chat/completions`, plain and streamed.
 pub async fn completions(
@@ -21,6 +22,33 @@ pub async fn completions(
 ) -> Result<Response, RouterError> {
     let body = read_body(body, ROUTER_BODY).await?;
     let asked = asked(Dialect::OpenAi, &headers);
+    let answer = app.gateway.chat_in(asked, caller, body, request_id).await?;
+    Ok(answer.map(Body::new))
+}
+
+/// `POST /v1/completions`, plain and streamed: what there was before chats.
+#[utoipa::path(
+    post, path = "/v1/completions", tag = "Router", operation_id = "create_completion",
+    security(("router_key" = [])),
+    request_body = Object,
+    responses(
+        (status = 200, description = "OpenAI's completion, or its chunks where `stream` is true", body = Object),
+        (status = 400, description = "The request cannot be sent so", body = RouterErrorAnswer),
+        (status = 401, description = "No valid key", body = RouterErrorAnswer),
+        (status = 403, description = "Budget, status or model", body = RouterErrorAnswer),
+        (status = 404, description = "No such model", body = RouterErrorAnswer),
+        (status = 429, description = "Too many requests", body = RouterErrorAnswer),
+    )
+)]
+pub async fn legacy(
+    State(app): State<App>,
+    Extension(request_id): Extension<RequestId>,
+    RouterCaller(caller): RouterCaller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, RouterError> {
+    let body = read_body(body, ROUTER_BODY).await?;
+    let asked = asked(Dialect::Completions, &headers);
     let answer = app.gateway.chat_in(asked, caller, body, request_id).await?;
     Ok(answer.map(Body::new))
 }

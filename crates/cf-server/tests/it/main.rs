@@ -21,6 +21,7 @@ mod outbox;
 mod prices;
 mod realtime;
 mod records;
+mod responses;
 mod router;
 mod setup;
 mod sign_in;

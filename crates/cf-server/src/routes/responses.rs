@@ -1,0 +1,190 @@
+//! OpenAI's Responses: made, read again, forgotten. They are kept here for whom
+//! made them, whichever provider answered.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use cf_base::{Error, RequestId};
+use cf_gateway::{InputPage, Wishes};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+
+use crate::App;
+use crate::error::RouterError;
+use crate::extract::{ROUTER_BODY, RouterCaller, read_body};
+use crate::openapi::RouterErrorAnswer;
+
+/// How a response is asked for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ViewQuery {
+    /// Not offered: only a response that is made in the background could be streamed later.
+    #[serde(default)]
+    stream: Option<String>,
+}
+
+/// Which part of an input is wanted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct InputQuery {
+    /// The id of the item after which the page begins.
+    #[serde(default)]
+    after: Option<String>,
+    /// How many items, 1 to 100 [default: 20].
+    #[serde(default)]
+    limit: Option<String>,
+    /// `asc` or `desc` [default: desc].
+    #[serde(default)]
+    order: Option<String>,
+}
+
+/// `POST /v1/responses`, plain and streamed.
+#[utoipa::path(
+    post, path = "/v1/responses", tag = "Router", operation_id = "create_response",
+    security(("router_key" = [])),
+    request_body = Object,
+    responses(
+        (status = 200, description = "OpenAI's response object, or its events where `stream` is true", body = Object),
+        (status = 400, description = "The request cannot be sent so, or goes on from a response that is not kept", body = RouterErrorAnswer),
+        (status = 401, description = "No valid key", body = RouterErrorAnswer),
+        (status = 403, description = "Budget, status or model", body = RouterErrorAnswer),
+        (status = 404, description = "No such model", body = RouterErrorAnswer),
+        (status = 429, description = "Too many requests", body = RouterErrorAnswer),
+    )
+)]
+pub async fn create(
+    State(app): State<App>,
+    Extension(request_id): Extension<RequestId>,
+    RouterCaller(caller): RouterCaller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, RouterError> {
+    let body = read_body(body, ROUTER_BODY).await?;
+    let wishes = Wishes::read(&headers);
+    let answer = app
+        .gateway
+        .respond(wishes, caller, body, request_id)
+        .await?;
+    Ok(answer.map(Body::new))
+}
+
+/// `GET /v1/responses/{id}`: as it was given.
+#[utoipa::path(
+    get, path = "/v1/responses/{id}", tag = "Router", operation_id = "get_response",
+    security(("router_key" = [])),
+    params(("id" = String, Path, description = "The id of the response"), ViewQuery),
+    responses(
+        (status = 200, description = "OpenAI's response object", body = Object),
+        (status = 401, description = "No valid key", body = RouterErrorAnswer),
+        (status = 404, description = "Not kept, or not for this user", body = RouterErrorAnswer),
+    )
+)]
+pub async fn view(
+    State(app): State<App>,
+    RouterCaller(caller): RouterCaller,
+    Path(id): Path<String>,
+    query: Result<Query<ViewQuery>, QueryRejection>,
+) -> Result<Response, RouterError> {
+    let query = read_query(query)?;
+    if query.stream.as_deref() == Some("true") {
+        return Err(Error::invalid_field(
+            "stream",
+            "A response that is kept cannot be streamed again; leave stream out.",
+        )
+        .into());
+    }
+    Ok(json_text(app.gateway.response(&caller, &id).await?))
+}
+
+/// `DELETE /v1/responses/{id}`: nothing goes on from it any more.
+#[utoipa::path(
+    delete, path = "/v1/responses/{id}", tag = "Router", operation_id = "delete_response",
+    security(("router_key" = [])),
+    params(("id" = String, Path, description = "The id of the response")),
+    responses(
+        (status = 200, description = "`{id, object, deleted}`", body = Object),
+        (status = 401, description = "No valid key", body = RouterErrorAnswer),
+        (status = 404, description = "Not kept, or not for this user", body = RouterErrorAnswer),
+    )
+)]
+pub async fn delete(
+    State(app): State<App>,
+    RouterCaller(caller): RouterCaller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, RouterError> {
+    app.gateway.delete_response(&caller, &id).await?;
+    Ok(Json(
+        json!({"id": id, "object": "response", "deleted": true}),
+    ))
+}
+
+/// `GET /v1/responses/{id}/input_items`: what it was made from.
+#[utoipa::path(
+    get, path = "/v1/responses/{id}/input_items", tag = "Router", operation_id = "list_response_input_items",
+    security(("router_key" = [])),
+    params(("id" = String, Path, description = "The id of the response"), InputQuery),
+    responses(
+        (status = 200, description = "`{object, data, first_id, last_id, has_more}`: the conversation before it, and what its own request brought", body = Object),
+        (status = 400, description = "The page cannot be read so", body = RouterErrorAnswer),
+        (status = 401, description = "No valid key", body = RouterErrorAnswer),
+        (status = 404, description = "Not kept, or not for this user", body = RouterErrorAnswer),
+    )
+)]
+pub async fn input_items(
+    State(app): State<App>,
+    RouterCaller(caller): RouterCaller,
+    Path(id): Path<String>,
+    query: Result<Query<InputQuery>, QueryRejection>,
+) -> Result<Response, RouterError> {
+    let query = read_query(query)?;
+    let mut page = InputPage {
+        after: query.after.filter(|after| !after.is_empty()),
+        ..InputPage::default()
+    };
+    if let Some(limit) = query.limit {
+        let limit = limit.parse().ok().filter(|n| (1..=100).contains(n));
+        page.limit = limit.ok_or_else(|| Error::invalid_field("limit", "limit is 1 to 100."))?;
+    }
+    page.ascending = match query.order.as_deref() {
+        None | Some("desc") => false,
+        Some("asc") => true,
+        Some(_) => return Err(Error::invalid_field("order", "order is asc or desc.").into()),
+    };
+    let list = app.gateway.response_input(&caller, &id, &page).await?;
+    Ok(json_text(list))
+}
+
+/// `POST /v1/responses/{id}/cancel`: there is nothing that could be.
+#[utoipa::path(
+    post, path = "/v1/responses/{id}/cancel", tag = "Router", operation_id = "cancel_response",
+    security(("router_key" = [])),
+    params(("id" = String, Path, description = "The id of the response")),
+    responses(
+        (status = 400, description = "Always: responses are not made in the background here", body = RouterErrorAnswer),
+        (status = 401, description = "No valid key", body = RouterErrorAnswer),
+    )
+)]
+pub async fn cancel(_caller: RouterCaller) -> RouterError {
+    Error::invalid(
+        "Responses are not made in the background here, so there is nothing to cancel: close the \
+         connection of the request instead.",
+    )
+    .into()
+}
+
+fn read_query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, RouterError> {
+    match query {
+        Ok(Query(query)) => Ok(query),
+        Err(error) => Err(Error::invalid("The query cannot be read.")
+            .because(error)
+            .into()),
+    }
+}
+
+fn json_text(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}

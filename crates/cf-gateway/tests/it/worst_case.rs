@@ -136,8 +136,23 @@ async fn searches_are_reserved_by_the_piece() {
         assert_eq!(answer.is_ok(), admitted, "{budget}");
         if admitted {
             assert_eq!(f.the_call().await.cost, crate::fixture::nanos("0.02051"));
+            let sent = upstream.received().last().unwrap().json();
+            assert_eq!(sent["tools"], body["tools"]);
         }
     }
+    // Who does not say how many gets ten, which the provider is told.
+    let mut body = body;
+    body["tools"][0].as_object_mut().unwrap().remove("max_uses");
+    let f = Fixture::new("0.12").await;
+    let key = f.key("anthropic", &upstream.base_url(), "").await;
+    let at = json!([{"provider_key": key, "model": "claude-sonnet-4-5"}]);
+    let prices = json!({"input": 1, "output": 2, "web_search": 0.01});
+    f.model("m", at, json!({"prices": prices, "context_window": 1000}))
+        .await;
+    assert!(f.send_messages(&body, Wishes::default()).await.is_ok());
+    let sent = upstream.received().last().unwrap().json();
+    assert_eq!(sent["tools"][0]["max_uses"], 10, "{sent}");
+    assert_eq!(sent["tools"][0]["name"], "web_search");
 }
 
 /// Anthropic lets thinking go beyond the limit over several turns of tools.

@@ -95,6 +95,8 @@ fn decode(data: &str, head: usize) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn png(width: u32, height: u32) -> Vec<u8> {
@@ -181,5 +183,26 @@ mod tests {
         assert_eq!(seconds(&wav(0x55, 16_000, 10)), None);
         assert_eq!(seconds(&[b"ID3".as_slice(), &[0; 5_997]].concat()), Some(6));
         assert_eq!(seconds(b"OggS and more"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_follows_a_beginning_is_measured_or_not(
+            kind in 0usize..4, bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            cut in 0usize..500,
+        ) {
+            let beginnings: [&[u8]; 4] = [
+                b"\x89PNG\r\n\x1a\n",
+                b"\xff\xd8\xff",
+                b"RIFF\0\0\0\0WEBPVP8",
+                b"RIFF\0\0\0\0WAVEfmt ",
+            ];
+            let data = STANDARD.encode([beginnings[kind], &bytes].concat());
+            let data = &data[..cut.min(data.len())];
+            let _ = picture_size(data);
+            if let Some(seconds) = sound_seconds(data) {
+                prop_assert!(seconds <= length(data.len()));
+            }
+        }
     }
 }

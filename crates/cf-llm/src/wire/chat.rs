@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::edits::{Edits, Fields, json_text, without};
 use super::prompt::{Prompt, Text};
 use crate::Provider;
+use crate::bound::SEARCHES;
 use crate::dialect::Dialect;
 use crate::seal::{fit_id, unseal_id};
 use crate::tokens::{IMAGE_BOUND, IMAGE_ESTIMATE, KNOWN_TOOL_BOUND, TOOLS_BOUND, length};
@@ -124,6 +125,11 @@ impl<'a> ChatRequest<'a> {
             .read("drop_params", "true or false")?
             .unwrap_or(false);
         request.tier = request.service_tier()?;
+        if matches!(dialect, Dialect::Anthropic | Dialect::Responses) {
+            // What the provider runs itself costs more than its tokens: a tool that is
+            // two things would be taken for one of them here and the other there.
+            request.read::<Option<Vec<Tool<'_>>>>("tools", "a list of tools, each of one type")?;
+        }
         match dialect {
             Dialect::Responses => {
                 request.read_responses_fields()?;
@@ -179,6 +185,7 @@ impl<'a> ChatRequest<'a> {
     /// What Messages has of its own. Dearer ways of being served would be billed
     /// at the usual price, so they are refused until the price book has them.
     fn read_messages_fields(&mut self) -> Result<(), Error> {
+        self.read::<Option<Thinking>>("thinking", "an object with type and budget_tokens")?;
         let limit = self.read::<u64>("max_tokens", "a whole number above 0")?;
         let limit = limit.filter(|tokens| *tokens > 0).ok_or_else(|| {
             Error::invalid_field(
@@ -217,21 +224,17 @@ impl<'a> ChatRequest<'a> {
 
     /// The types of the tools that the provider itself runs.
     pub(crate) fn tool_kinds(&self) -> Vec<String> {
-        #[derive(serde::Deserialize)]
-        struct Kind<'a> {
-            #[serde(borrow, default, rename = "type")]
-            kind: Option<Text<'a>>,
-        }
-        let tools: Vec<Kind<'_>> = self
-            .raw("tools")
-            .and_then(|raw| serde_json::from_str(raw.get()).ok())
-            .unwrap_or_default();
-        tools
-            .into_iter()
-            .filter_map(|tool| tool.kind)
+        let kinds = self.tools().into_iter().filter_map(|tool| tool.kind);
+        kinds
             .map(|Text(kind)| kind.into_owned())
             .filter(|kind| kind != "function" && kind != "custom")
             .collect()
+    }
+
+    fn tools(&self) -> Vec<Tool<'a>> {
+        self.raw("tools")
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default()
     }
 
     /// The fields of the body, as they stand.
@@ -274,21 +277,7 @@ impl<'a> ChatRequest<'a> {
 
     /// Searches that the declared tools may make; `unsaid` where one does not say.
     pub(crate) fn search_tools(&self, unsaid: u64) -> u64 {
-        #[derive(serde::Deserialize)]
-        struct Tool<'a> {
-            #[serde(borrow, default, rename = "type")]
-            kind: Option<Text<'a>>,
-            #[serde(default)]
-            max_uses: Option<u64>,
-        }
-        let tools: Vec<Tool<'_>> = self
-            .raw("tools")
-            .and_then(|raw| serde_json::from_str(raw.get()).ok())
-            .unwrap_or_default();
-        let mut searching = tools.into_iter().filter(|tool| {
-            let kind = tool.kind.as_ref().map_or("", |Text(kind)| kind);
-            kind.starts_with("web_search")
-        });
+        let mut searching = self.tools().into_iter().filter(Tool::searches);
         if self.dialect == Dialect::Responses {
             // One limit for all of them.
             let most = || self.max_tool_calls().unwrap_or(unsaid);
@@ -301,10 +290,6 @@ impl<'a> ChatRequest<'a> {
 
     /// The tokens that Claude may think, where the request says so.
     pub(crate) fn thinking_budget(&self) -> Option<u64> {
-        #[derive(serde::Deserialize)]
-        struct Thinking {
-            budget_tokens: Option<u64>,
-        }
         let thinking: Thinking = serde_json::from_str(self.raw("thinking")?.get()).ok()?;
         thinking.budget_tokens
     }
@@ -419,11 +404,29 @@ impl<'a> ChatRequest<'a> {
                 edits.replace(self.raw("thinking"), &thinking);
             }
         }
+        // As many searches as were reserved for.
+        for raw in self.raw_tools() {
+            let tool: Result<Tool<'_>, _> = serde_json::from_str(raw.get());
+            if tool.is_ok_and(|tool| tool.searches() && tool.max_uses.is_none()) {
+                let limited = without(
+                    &Bytes::copy_from_slice(raw.get().as_bytes()),
+                    &["max_uses"],
+                    &[("max_uses", SEARCHES.to_string())],
+                );
+                edits.replace(Some(raw), &String::from_utf8_lossy(&limited));
+            }
+        }
         let body = edits.apply();
         if added.is_empty() && !left_out.iter().any(|name| self.raw(name).is_some()) {
             return body;
         }
         without(&body, left_out, &added)
+    }
+
+    fn raw_tools(&self) -> Vec<&'a RawValue> {
+        self.raw("tools")
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default()
     }
 
     /// Ids of calls as the provider takes them: Mistral has its own kind, and
@@ -548,7 +551,8 @@ impl<'a> ChatRequest<'a> {
     /// Some servers match names without regard to case, and take the last one:
     /// a field that only looks like one we act on could say something else.
     fn refuse_lookalikes(&self) -> Result<(), Error> {
-        const ACTED_ON: [&str; 16] = [
+        const ACTED_ON: [&str; 17] = [
+            "thinking",
             "model",
             "messages",
             "stream",
@@ -606,6 +610,27 @@ fn lowered_thinking(limit: u64) -> String {
     match limit / 2 {
         budget @ 1_024.. => format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#),
         _ => r#"{"type":"disabled"}"#.to_owned(),
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Thinking {
+    budget_tokens: Option<u64>,
+}
+
+/// A tool, as far as it says what it may cost.
+#[derive(serde::Deserialize)]
+struct Tool<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Text<'a>>,
+    #[serde(default)]
+    max_uses: Option<u64>,
+}
+
+impl Tool<'_> {
+    fn searches(&self) -> bool {
+        let kind = self.kind.as_ref().map_or("", |Text(kind)| kind);
+        kind.starts_with("web_search")
     }
 }
 
@@ -822,6 +847,39 @@ mod tests {
             estimate < 1000,
             "a picture's bytes are not text: {estimate}"
         );
+    }
+
+    #[test]
+    fn tools_and_thinking_that_can_be_read_in_two_ways_are_refused() {
+        let refused = |fields: &str| {
+            let body = format!(
+                r#"{{"model":"m","max_tokens":9,"messages":[{{"content":"Hi"}}],{fields}}}"#
+            );
+            let request = ChatRequest::read_as(Dialect::Anthropic, body.as_bytes());
+            request.map(drop).expect_err(fields).message
+        };
+        for (fields, expected) in [
+            (
+                r#""tools":[{"type":"custom","type":"web_search_20250305"}]"#,
+                "tools must be",
+            ),
+            (
+                r#""tools":[],"tools":[{"type":"advisor_20260301"}]"#,
+                "tools stands",
+            ),
+            (r#""Tools":[]"#, "write tools"),
+            (
+                r#""tools":[{"type":"web_search_20250305","max_uses":1,"max_uses":99}]"#,
+                "tools must be",
+            ),
+            (
+                r#""thinking":{"type":"enabled","budget_tokens":1024,"budget_tokens":99999}"#,
+                "thinking must be",
+            ),
+        ] {
+            let told = refused(fields);
+            assert!(told.contains(expected), "{fields}: {told}");
+        }
     }
 
     #[test]

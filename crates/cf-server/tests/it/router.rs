@@ -426,14 +426,25 @@ async fn the_demo_provider_answers_and_says_what_it_is() {
 /// reaches a provider for somebody whose budget is used up.
 #[tokio::test]
 async fn no_route_leads_past_a_budget_that_is_used_up() {
-    /// Counting is free at the providers that have it.
-    const FREE: &str = "/v1/messages/count_tokens";
+    /// Counting is free at the providers that have it; the list asks nobody.
+    const FREE: [&str; 2] = ["/v1/messages/count_tokens", "/v1/models"];
+    /// Bodies that are forms, and what their file is called.
+    const FORMS: [(&str, &str); 3] = [
+        ("/v1/audio/transcriptions", "file"),
+        ("/v1/audio/translations", "file"),
+        ("/v1/images/edits", "image"),
+    ];
     let source = include_str!("../../src/routes.rs");
-    let routes: std::collections::BTreeSet<&str> = source
+    let document = include_str!("snapshots/it__openapi__openapi.snap");
+    let mut routes: std::collections::BTreeSet<&str> = source
         .split('"')
-        .filter(|text| text.starts_with("/v1/") && !text.contains('{') && !text.contains(' '))
+        .chain(document.split('"'))
+        .filter(|text| text.starts_with("/v1/") && !text.contains(['{', ' ']))
         .collect();
-    assert!(routes.contains("/v1/chat/completions") && routes.contains("/v1/messages"));
+    routes.retain(|route| !FREE.contains(route));
+    for known in ["/v1/chat/completions", "/v1/messages", "/v1/responses"] {
+        assert!(routes.contains(known), "{known}: {routes:?}");
+    }
     for test in TestApp::each().await {
         let (poor, rich) = (test.user("poor").await, test.user("rich").await);
         let nothing = json!({"budget_total": 0.000_000_01});
@@ -453,15 +464,19 @@ async fn no_route_leads_past_a_budget_that_is_used_up() {
                 .with("x-litellm-end-user-id", &rich.id)
                 .with("openai-organization", &rich.id),
         ];
-        for route in routes.iter().filter(|route| **route != FREE) {
+        for route in &routes {
+            let form = FORMS.iter().find(|(form, _)| form == route);
             for caller in &callers {
-                let answer = caller.post(route, &body).await;
+                let answer = match form {
+                    None => caller.post(route, &body).await,
+                    Some((_, file)) => {
+                        let texts = [("model", "small"), ("prompt", "Hi"), ("user", &*rich.id)];
+                        caller.post_form(route, &texts, (file, b"data")).await
+                    }
+                };
                 let told = answer.text();
-                assert!(answer.status.is_client_error(), "{route}: {told}");
-                if ["/v1/chat/completions", "/v1/messages"].contains(route) {
-                    assert_eq!(answer.status, 403, "{route}: {told}");
-                    assert!(told.contains("Budget exceeded"), "{route}: {told}");
-                }
+                assert_eq!(answer.status, 403, "{route}: {told}");
+                assert!(told.contains("Budget exceeded"), "{route}: {told}");
             }
         }
         assert_eq!(test.upstream.received().len(), 0, "{}", test.name);

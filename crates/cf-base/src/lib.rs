@@ -21,4 +21,4 @@ pub use money::{
 pub use random::Random;
 pub use secret::{HashKey, MasterKey, Sealed, Sealer, Secret, hmac_sha256, sha256_hex};
 pub use time::{Clock, DateText, Timestamp};
-pub use usage::{Extra, ServiceTier, Usage};
+pub use usage::{Extra, ServiceTier, Usage, Work};

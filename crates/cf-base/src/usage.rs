@@ -55,6 +55,15 @@ pub struct Extra {
     /// 10⁻¹² US dollars at their own prices. Their tokens are in no counter here.
     #[serde(skip_serializing_if = "is_zero")]
     pub other_models_pico_usd: u64,
+    /// Characters that were spoken, where they are billed and not tokens.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub characters: u64,
+    /// Seconds of sound, where they are billed and not tokens.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_seconds: u64,
+    /// Requests that the provider bills the call as, where it is more than one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub units: u64,
     /// The service tier that served the call.
     #[serde(skip_serializing_if = "ServiceTier::is_standard")]
     pub tier: ServiceTier,
@@ -64,6 +73,17 @@ pub struct Extra {
     /// Served at the dearer speed (Anthropic's `speed`).
     #[serde(skip_serializing_if = "is_false")]
     pub fast: bool,
+}
+
+/// What a call that is no chat may use at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Work {
+    /// Tokens in.
+    pub input: u64,
+    /// Tokens out.
+    pub output: u64,
+    /// What may be billed by the piece.
+    pub pieces: Extra,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]

@@ -69,6 +69,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0008_responses.sql"),
         postgres: None,
     },
+    Migration {
+        version: 11,
+        name: "pieces",
+        sql: include_str!("../../../migrations/0011_pieces.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

@@ -42,13 +42,15 @@ impl Attempt {
                 request.check_version(&outgoing.route, wishes)?;
                 Ok(outgoing)
             });
-        match outgoing {
-            Ok(mut outgoing) => Ok(Self {
-                route: outgoing.route,
-                dropped: std::mem::take(&mut outgoing.dropped),
-                outgoing,
-            }),
-            Err(error) => Err(refused(error)),
+        outgoing.map(Self::of).map_err(refused)
+    }
+
+    /// A request that is made already.
+    pub fn of(mut outgoing: Outgoing) -> Self {
+        Self {
+            route: outgoing.route,
+            dropped: std::mem::take(&mut outgoing.dropped),
+            outgoing,
         }
     }
 
@@ -151,7 +153,8 @@ impl Attempt {
     }
 }
 
-fn refused(error: Error) -> UpstreamFailure {
+/// The request cannot be made; another deployment's perhaps can.
+pub fn refused(error: Error) -> UpstreamFailure {
     UpstreamFailure {
         error,
         retryable: true,

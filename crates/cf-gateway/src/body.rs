@@ -28,6 +28,12 @@ pub enum Upstream {
 /// The body of an answer.
 pub struct GatewayBody(Inner);
 
+/// An answer without words broke off: where no error can be written into what
+/// comes, its end must not look like one.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider's answer was cut off")]
+pub struct Broken;
+
 enum Inner {
     Full(Option<Bytes>),
     Stream(Box<Streaming>),
@@ -35,8 +41,10 @@ enum Inner {
 
 struct Streaming {
     upstream: Upstream,
-    /// What the client reads.
-    dialect: Dialect,
+    /// What the client reads; none where it is no events.
+    dialect: Option<Dialect>,
+    /// Whether the end is to be seen as broken.
+    broken: bool,
     /// Events ready for the client.
     ready: VecDeque<Bytes>,
     state: State,
@@ -77,24 +85,33 @@ impl GatewayBody {
     /// A stream with the meter of its call; at `ends_at` it is cut off.
     pub(crate) fn stream(
         upstream: Upstream,
-        dialect: Dialect,
+        dialect: Option<Dialect>,
         meter: Meter,
         deadlines: Deadlines,
         ends_at: Instant,
         drains: Option<Drains>,
-        keep: Option<Keep>,
     ) -> Self {
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
             dialect,
+            broken: false,
             ready: VecDeque::new(),
             state: State::Reading(meter),
             silence: Box::pin(tokio::time::sleep(deadlines.gap)),
             deadlines,
             ends_at,
             drains,
-            keep,
+            keep: None,
         })))
+    }
+
+    /// The same, its answer kept when it is whole.
+    #[must_use]
+    pub(crate) fn kept(mut self, keep: Option<Keep>) -> Self {
+        if let Inner::Stream(stream) = &mut self.0 {
+            stream.keep = keep;
+        }
+        self
     }
 }
 
@@ -118,7 +135,7 @@ impl Drop for GatewayBody {
 
 impl Body for GatewayBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -126,9 +143,10 @@ impl Body for GatewayBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut self.0 {
             Inner::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Inner::Stream(stream) => stream
-                .poll_event(cx)
-                .map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::Stream(stream) => stream.poll_event(cx).map(|event| match event {
+                Some(bytes) => Some(Ok(Frame::data(bytes))),
+                None => std::mem::take(&mut stream.broken).then_some(Err(Broken)),
+            }),
         }
     }
 
@@ -136,7 +154,7 @@ impl Body for GatewayBody {
         match &self.0 {
             Inner::Full(bytes) => bytes.is_none(),
             Inner::Stream(stream) => {
-                matches!(stream.state, State::Ended) && stream.ready.is_empty()
+                matches!(stream.state, State::Ended) && stream.ready.is_empty() && !stream.broken
             }
         }
     }
@@ -192,9 +210,10 @@ impl Streaming {
                     match booked {
                         Ok(_) => self.ready.extend(last.take()),
                         // A reply that is not in the books is not released in full.
-                        Err(error) => self
-                            .ready
-                            .push_back(self.dialect.error_frame(&error.message, "unavailable")),
+                        Err(error) => {
+                            let last = self.error_frame(&error.message, "unavailable");
+                            self.ready.extend(last);
+                        }
                     }
                     // Reads the stream's own end, so that the connection is used again.
                     let _ = poll_upstream(&mut self.upstream, cx);
@@ -276,11 +295,12 @@ impl Streaming {
             StreamFrame::Failed(data) => {
                 let secret = meter.deployment().map(|d| d.key.shown_secret().to_owned());
                 let secret = secret.unwrap_or_default();
-                let last = match meter.stream() {
+                let last = self.dialect.map(|dialect| match meter.stream() {
                     Some(stream) => stream.failure_frame(&data, &secret),
-                    None => self.dialect.failure_frame(&data, &secret),
-                };
-                self.end(Meter::break_off, Some(last));
+                    None => dialect.failure_frame(&data, &secret),
+                });
+                self.broken |= last.is_none();
+                self.end(Meter::break_off, last);
                 self.hang_up();
             }
         }
@@ -298,16 +318,23 @@ impl Streaming {
 
     /// Ends the stream with an error that the client sees.
     fn break_off(&mut self, sentence: &str, code: &str) {
+        let last = self.error_frame(sentence, code);
+        self.end(Meter::break_off, last);
+        self.hang_up();
+    }
+
+    /// An error as the client reads it.
+    fn error_frame(&mut self, sentence: &str, code: &str) -> Option<Bytes> {
         let stream = match &mut self.state {
             State::Reading(meter) => meter.stream(),
             _ => None,
         };
-        let last = match stream {
+        let frame = self.dialect.map(|dialect| match stream {
             Some(stream) => stream.error_frame(sentence, code),
-            None => self.dialect.error_frame(sentence, code),
-        };
-        self.end(Meter::break_off, Some(last));
-        self.hang_up();
+            None => dialect.error_frame(sentence, code),
+        });
+        self.broken |= frame.is_none();
+        frame
     }
 
     /// Books the call; `last` is for the client once that is durable.

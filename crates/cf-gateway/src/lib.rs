@@ -15,6 +15,7 @@ mod plan;
 mod reply;
 mod reserve;
 mod responses;
+mod task;
 mod tokens;
 mod turn;
 
@@ -26,7 +27,7 @@ use cf_base::{Caller, Clock, Random, RequestId, Result, Sealer, TenantId};
 use cf_db::Db;
 use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
-pub use cf_llm::{Dialect, Wishes};
+pub use cf_llm::{Dialect, Form, Part, Task, TaskRequest, Wishes};
 use http::Response;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -234,6 +235,27 @@ impl Gateway {
     /// the oldest of users who have too many. Returns how many.
     pub async fn prune_responses(&self, kept: Duration) -> Result<u64> {
         self.0.responses.prune(kept).await
+    }
+
+    /// A call that is no chat: embeddings, pictures, sound and the like. Dropped, it is
+    /// cancelled or read on as a chat is.
+    pub async fn task(
+        &self,
+        wishes: Wishes,
+        caller: Arc<Caller>,
+        request: TaskRequest,
+        request_id: RequestId,
+    ) -> Result<Response<GatewayBody>> {
+        let attendance = Arc::new(Attendance::default());
+        let call = task::run(
+            self.clone(),
+            wishes,
+            caller,
+            request,
+            request_id,
+            Arc::clone(&attendance),
+        );
+        Attended::new(call, attendance, self.0.drains.clone()).await
     }
 
     /// The models this caller may use, in OpenAI's shape.

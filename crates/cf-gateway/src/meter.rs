@@ -34,8 +34,8 @@ pub struct Meter {
     started: Timestamp,
     first_byte: Option<Timestamp>,
     price: Arc<PriceVersion>,
-    /// Estimate of the prompt, for calls without the provider's count.
-    estimated_input: u64,
+    /// What is charged for calls without the provider's count.
+    estimate: Usage,
     deployment: Option<Arc<Deployment>>,
     /// Whether a provider may be at work on the call.
     sent: bool,
@@ -61,12 +61,20 @@ impl Meter {
             clock,
             first_byte: None,
             price,
-            estimated_input,
+            estimate: Usage {
+                input: estimated_input,
+                ..Usage::default()
+            },
             deployment: None,
             sent: false,
             stream: None,
             attendance,
         }
+    }
+
+    /// What is charged where nobody counts, if that is more than a prompt.
+    pub fn expect(&mut self, estimate: Usage) {
+        self.estimate = estimate;
     }
 
     /// The call goes to this deployment, billed by its price.
@@ -110,7 +118,12 @@ impl Meter {
 
     /// The estimate of the prompt.
     pub fn estimated_input(&self) -> u64 {
-        self.estimated_input
+        self.estimate.input
+    }
+
+    /// What the call is billed by.
+    pub fn price(&self) -> &PriceVersion {
+        &self.price
     }
 
     /// Books a plain reply.
@@ -142,13 +155,7 @@ impl Meter {
                 let (usage, estimated) = stream.usage();
                 (self.with_others(usage, &stream.other_models()), estimated)
             }
-            None => {
-                let usage = Usage {
-                    input: self.estimated_input,
-                    ..Usage::default()
-                };
-                (usage, true)
-            }
+            None => (self.estimate, true),
         }
     }
 

@@ -115,6 +115,26 @@ impl Deployment {
     }
 }
 
+impl Deployment {
+    /// What a picture of this quality and size costs: by its tokens, or by the piece.
+    pub fn picture_price(
+        &self,
+        ledger: &Ledger,
+        quality: &str,
+        size: &str,
+    ) -> Option<Arc<PriceVersion>> {
+        let usual = self.price(ledger);
+        let by_token = usual.as_ref().is_some_and(|price| price.has_token_price());
+        if self.own_price.is_some() || by_token {
+            return usual;
+        }
+        let provider = self.key.provider.as_str();
+        ledger
+            .picture_price(provider, &self.model, quality, size)
+            .or(usual)
+    }
+}
+
 impl Model {
     /// The deployments that serve a tenant: a tenant's own key serves no other.
     pub fn deployments(&self, tenant: TenantId) -> impl Iterator<Item = &Arc<Deployment>> {

@@ -45,6 +45,17 @@ pub fn candidates(
     caller: &Caller,
     tier: ServiceTier,
 ) -> Result<Vec<Candidate>> {
+    candidates_at(inner, model, caller, tier, |d| d.price(&inner.ledger))
+}
+
+/// The same where a call has prices of its own.
+pub fn candidates_at(
+    inner: &Inner,
+    model: &Model,
+    caller: &Caller,
+    tier: ServiceTier,
+    price: impl Fn(&Deployment) -> Option<Arc<PriceVersion>>,
+) -> Result<Vec<Candidate>> {
     let mut found = Vec::with_capacity(2);
     let mut reason = Error::new(
         Kind::Upstream { status: 503 },
@@ -57,7 +68,7 @@ pub fn candidates(
     for deployment in model.deployments(caller.tenant_id) {
         let provider = deployment.key.provider;
         // A call without a price cannot be held to a budget.
-        let Some(price) = deployment.price(&inner.ledger) else {
+        let Some(price) = price(deployment) else {
             reason = Error::new(
                 Kind::Unprocessable,
                 format!(

@@ -15,7 +15,7 @@ use crate::meter::Meter;
 use crate::responses::Keep;
 
 /// Largest plain reply.
-const REPLY: usize = 64 << 20;
+pub const REPLY: usize = 64 << 20;
 
 /// A call on its way: what answers need to know of it.
 pub struct Call<'a> {
@@ -211,14 +211,13 @@ fn stream(
         .then(|| call.inner.drains.clone());
     let body = GatewayBody::stream(
         upstream,
-        call.request.dialect,
+        Some(call.request.dialect),
         meter,
         call.inner.deadlines,
         call.ends_at,
         drains,
-        call.keep,
     );
-    let mut response = Response::new(body);
+    let mut response = Response::new(body.kept(call.keep));
     *response.headers_mut() = call.headers;
     response
 }

@@ -169,6 +169,23 @@ impl Ledger {
         self.0.book.find(now, provider, provider_model, region)
     }
 
+    /// The price of a picture of this quality and size (`1024x1024`), where the
+    /// price book has one by the piece.
+    pub fn picture_price(
+        &self,
+        provider: &str,
+        provider_model: &str,
+        quality: &str,
+        size: &str,
+    ) -> Option<Arc<PriceVersion>> {
+        let size = size.replace('x', "-x-");
+        let now = self.0.clock.now();
+        [format!("{quality}/{size}"), size].iter().find_map(|name| {
+            let name = prices::of_variant(provider_model, name);
+            self.0.book.find(now, provider, &name, "")
+        })
+    }
+
     /// The version by which `caller` is billed for the public model
     /// `public_model`, where that costs `price`: with the margin of the product, or
     /// by a price list of tenant or product.

@@ -10,10 +10,10 @@ mod version;
 
 use std::collections::BTreeMap;
 
-use cf_base::{PicoUsd, PriceMicros, ServiceTier, Usage};
+use cf_base::{Extra, PicoUsd, PriceMicros, ServiceTier, Usage, Work};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use book::PriceBook;
+pub(crate) use book::{PriceBook, of_variant};
 pub(crate) use customer::Customers;
 pub use import::{
     Changed, Edition, FieldChange, Found, Import, ModelName, editions, is_outdated, propose,
@@ -64,6 +64,12 @@ pub struct Prices {
     /// For each picture made, in micro-dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<PriceMicros>,
+    /// Characters that are spoken, for a million.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub character: Option<PriceMicros>,
+    /// Seconds of sound, for a million.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_second: Option<PriceMicros>,
     /// For each search in the web, in micro-dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_search: Option<PriceMicros>,
@@ -168,12 +174,25 @@ impl Prices {
         let image_output = prices.image_output.unwrap_or(prices.output);
         cost += tokens(image_output, extra.image_output);
         // What is billed by the piece is the same in every tier and place.
-        cost += self.image.unwrap_or_default().each(extra.images);
+        cost += self.pieces(extra);
         let searches = self.web_searches(extra.web_searches);
         cost += self.web_search.unwrap_or_default().each(searches);
-        cost += self.request.unwrap_or_default().each(1);
+        cost += self.requests(extra);
         cost += PicoUsd(i128::from(extra.other_models_pico_usd));
         cost
+    }
+
+    fn pieces(&self, extra: &Extra) -> PicoUsd {
+        self.image.unwrap_or_default().each(extra.images)
+            + self.character.unwrap_or_default().times(extra.characters)
+            + self
+                .audio_second
+                .unwrap_or_default()
+                .times(extra.audio_seconds)
+    }
+
+    fn requests(&self, extra: &Extra) -> PicoUsd {
+        self.request.unwrap_or_default().each(extra.units.max(1))
     }
 
     /// What a call can cost at most whose input is not larger than
@@ -191,6 +210,13 @@ impl Prices {
 
     /// The same where it is known what the input is made of.
     pub fn worst_case_at_most(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
+        let searches = self.web_searches(most.web_searches);
+        self.worst_tokens(most, tier)
+            + self.web_search.unwrap_or_default().each(searches)
+            + self.requests(&Extra::default())
+    }
+
+    fn worst_tokens(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
         let served = self
             .service_tiers
             .get(&tier)
@@ -220,12 +246,28 @@ impl Prices {
         // An account may be kept within the US without a word in the request.
         let scale = self.scale(true, false).max(WHOLE);
         let tokens = [most.any, most.text, most.pictures, most.sound, most.output];
-        let mut cost = self.request.unwrap_or_default().each(1);
-        for (price, tokens) in worst.into_iter().zip(tokens) {
-            cost += price.scaled(scale).times(tokens);
-        }
-        let searches = self.web_searches(most.web_searches);
-        cost + self.web_search.unwrap_or_default().each(searches)
+        let costs = worst
+            .into_iter()
+            .zip(tokens)
+            .map(|(price, tokens)| price.scaled(scale).times(tokens));
+        costs.fold(PicoUsd(0), |sum, cost| sum + cost)
+    }
+
+    /// What a call can cost at most that is no chat: its tokens and its pieces.
+    pub fn worst_case_of(&self, work: &Work) -> PicoUsd {
+        let most = Most {
+            any: work.input,
+            output: work.output,
+            ..Most::default()
+        };
+        self.worst_tokens(&most, ServiceTier::Standard)
+            + self.pieces(&work.pieces)
+            + self.requests(&work.pieces)
+    }
+
+    /// Whether anything is billed by the token.
+    pub fn has_token_price(&self) -> bool {
+        self.dearest_input().0 > 0 || self.dearest_output().0 > 0
     }
 
     /// Whether a call that asks for `tier` can be billed: a tier that may be

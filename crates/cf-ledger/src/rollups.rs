@@ -28,7 +28,7 @@ const CURRENCY: usize = 6;
 const TENANT_CURRENCY: usize = 7;
 
 /// Columns of `usage_hours` that are sums.
-pub(crate) const SUMS: [&str; 18] = [
+pub(crate) const SUMS: [&str; 20] = [
     "requests",
     "failed",
     "prompt_tokens",
@@ -44,14 +44,18 @@ pub(crate) const SUMS: [&str; 18] = [
     "cached_audio_tokens",
     "images",
     "web_searches",
+    "characters",
+    "audio_seconds",
     "cost",
     "tenant_cost",
     "provider_cost",
 ];
 /// Of these, what the counters in `extra` add up to.
-pub(crate) const EXTRAS: std::ops::Range<usize> = 10..15;
+pub(crate) const EXTRAS: std::ops::Range<usize> = 10..17;
+/// Those counters.
+pub(crate) type Extras = [i64; EXTRAS.end - EXTRAS.start];
 /// Of these, what the other tables have.
-pub(crate) const COARSE: [usize; 7] = [0, 1, 2, 3, 15, 16, 17];
+pub(crate) const COARSE: [usize; 7] = [0, 1, 2, 3, 17, 18, 19];
 
 /// A table with sums over more than `usage_hours` has a row for.
 pub(crate) struct Coarse {
@@ -127,6 +131,8 @@ impl Rollups {
             count(extra.cache_read_audio),
             count(extra.images),
             count(extra.web_searches),
+            count(extra.characters),
+            count(extra.audio_seconds),
             usage.cost.nanos.0,
             usage.tenant_cost.nanos.0,
             usage.provider_cost().0,
@@ -212,9 +218,9 @@ pub(crate) fn group_of(row: &Row) -> Result<[String; GROUP.len()], DbError> {
 }
 
 /// The counters of a row's `extra`, in the order of [`EXTRAS`].
-pub(crate) fn extras_of(extra: &str) -> Result<[i64; 5], DbError> {
+pub(crate) fn extras_of(extra: &str) -> Result<Extras, DbError> {
     if extra.is_empty() {
-        return Ok([0; 5]);
+        return Ok(Extras::default());
     }
     let extra: Extra = serde_json::from_str(extra)
         .map_err(|e| DbError::Data(format!("extra of a usage row cannot be read: {e}")))?;
@@ -225,6 +231,8 @@ pub(crate) fn extras_of(extra: &str) -> Result<[i64; 5], DbError> {
         count(extra.cache_read_audio),
         count(extra.images),
         count(extra.web_searches),
+        count(extra.characters),
+        count(extra.audio_seconds),
     ])
 }
 

@@ -24,6 +24,7 @@ mod place;
 mod responses;
 mod seal;
 mod stream;
+mod task;
 mod tokens;
 mod wire;
 
@@ -49,6 +50,7 @@ pub use place::{Missing, Place, Settings};
 pub use responses::echo::Echo;
 pub use responses::history::{History, Kept, item_id, shown_item};
 pub use stream::{ChatStream, StreamError, StreamFrame};
+pub use task::{Answer, Form, Part, Task, TaskPlan, TaskRequest, Told};
 pub use wire::chat::ChatRequest;
 
 use wire::chat::OutputLimit;

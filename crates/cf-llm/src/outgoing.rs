@@ -70,6 +70,25 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// A request that is no chat.
+    pub(crate) fn plain(
+        url: String,
+        headers: HeaderMap,
+        body: Bytes,
+        route: Route,
+        dropped: &[String],
+        place: &Place<'_>,
+    ) -> Self {
+        Self {
+            url,
+            headers,
+            body,
+            route,
+            dropped: dropped.to_vec(),
+            region: place.aws_region().to_owned(),
+        }
+    }
+
     /// Adds what shows that we may call: a header, a token that was fetched, or a
     /// signature, which holds for a few minutes from `now`.
     pub fn authorize(
@@ -146,15 +165,7 @@ impl ChatRequest<'_> {
         wishes: &Wishes,
     ) -> Result<Outgoing> {
         let route = place.route(self.dialect);
-        let url = place.url(route, self.stream).map_err(|missing| {
-            Error::new(
-                Kind::Upstream { status: 502 },
-                format!(
-                    "The provider key for {} has {missing}. An administrator must set it.",
-                    place.provider.label()
-                ),
-            )
-        })?;
+        let url = (place.url(route, self.stream)).map_err(|missing| place.lacks(missing))?;
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(
             header::CONTENT_TYPE,

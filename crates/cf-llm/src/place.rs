@@ -1,5 +1,6 @@
 //! Where a deployment is: which dialect is spoken there, and at which address.
 
+use cf_base::{Error, Kind};
 use serde::Deserialize;
 
 use crate::Provider;
@@ -206,7 +207,53 @@ impl Place<'_> {
             .unwrap_or("us-east-1")
     }
 
-    fn azure(&self, base: &str, endpoint: &str) -> String {
+    /// The address of an endpoint as OpenAI has it, at a provider that has it too.
+    pub(crate) fn openai_url(&self, path: &str) -> cf_base::Result<String> {
+        let own = self.base_url.trim_end_matches('/');
+        let base = match own {
+            "" => self.provider.default_base_url(),
+            own => own,
+        };
+        match self.provider {
+            Provider::Demo => Ok(String::new()),
+            _ if base.is_empty() => Err(self.lacks(Missing::BaseUrl)),
+            Provider::Azure => Ok(self.azure(base, path)),
+            _ => Ok(format!("{base}/{path}")),
+        }
+    }
+
+    /// The address of what a model does at Google or on Bedrock.
+    pub(crate) fn model_url(&self, verb: &str) -> cf_base::Result<String> {
+        // The address of a chat but for its last word.
+        let route = Route {
+            provider: self.provider,
+            client: Dialect::OpenAi,
+            upstream: match self.provider {
+                Provider::Bedrock => Dialect::Converse,
+                _ => Dialect::Gemini,
+            },
+            carrier: Carrier::Direct,
+        };
+        let url = self.url(route, false).map_err(|what| self.lacks(what))?;
+        let end = match self.provider {
+            Provider::Bedrock => url.rfind('/').map(|at| at + 1),
+            _ => url.rfind(':').map(|at| at + 1),
+        };
+        Ok(format!("{}{verb}", &url[..end.unwrap_or(url.len())]))
+    }
+
+    /// Something is missing on the provider key.
+    pub(crate) fn lacks(&self, missing: Missing) -> Error {
+        Error::new(
+            Kind::Upstream { status: 502 },
+            format!(
+                "The provider key for {} has {missing}. An administrator must set it.",
+                self.provider.label()
+            ),
+        )
+    }
+
+    fn azure(&self, base: &str, path: &str) -> String {
         let version = &*self.settings.api_version;
         if base.ends_with("/models") {
             let version = if version.is_empty() {
@@ -214,21 +261,21 @@ impl Place<'_> {
             } else {
                 version
             };
-            return format!("{base}/{endpoint}?api-version={}", encode(version));
+            return format!("{base}/{path}?api-version={}", encode(version));
         }
         if version.is_empty() || version == "v1" {
             // The resource's address may be given with or without the path.
             return if base.ends_with("/openai") {
-                format!("{base}/v1/{endpoint}")
+                format!("{base}/v1/{path}")
             } else if base.ends_with("/v1") {
-                format!("{base}/{endpoint}")
+                format!("{base}/{path}")
             } else {
-                format!("{base}/openai/v1/{endpoint}")
+                format!("{base}/openai/v1/{path}")
             };
         }
         let base = base.trim_end_matches("/v1").trim_end_matches("/openai");
         format!(
-            "{base}/openai/deployments/{}/{endpoint}?api-version={}",
+            "{base}/openai/deployments/{}/{path}?api-version={}",
             encode(self.model),
             encode(version)
         )

@@ -12,6 +12,7 @@ use crate::dialect::{Dialect, Opening, Route};
 use crate::frame::aws::{AwsDecoder, AwsError, AwsEvent};
 use crate::frame::sse::{SseDecoder, SseError};
 use crate::openai::usage::estimate;
+use crate::task::TaskStream;
 use crate::tokens::length;
 use crate::{
     Frame, Provider, SseEvent, StreamTap, anthropic, bedrock, completions, gemini, openai,
@@ -190,6 +191,8 @@ enum Mode {
     },
     /// Another provider's, for any client.
     Translated { reader: Reader, writer: Writer },
+    /// No chat at all.
+    Task(TaskStream),
 }
 
 /// A stream.
@@ -246,8 +249,25 @@ impl ChatStream {
         }
     }
 
+    /// An answer that is no chat.
+    pub(crate) fn of_task(stream: TaskStream) -> Self {
+        Self {
+            provider: Provider::OpenAi,
+            client: Dialect::OpenAi,
+            estimated_input: 0,
+            decoder: Decoder::Sse(SseDecoder::default()),
+            mode: Mode::Task(stream),
+            delivered: 0,
+            pieces: Vec::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
     /// Takes what came.
     pub fn push(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        if let Mode::Task(stream) = &mut self.mode {
+            return stream.push(bytes);
+        }
         match &mut self.decoder {
             Decoder::Sse(decoder) => decoder.push(bytes)?,
             Decoder::AwsEvents(decoder) => decoder.push(bytes),
@@ -257,6 +277,9 @@ impl ChatStream {
 
     /// What comes of it next; `None` until more came.
     pub fn next_frame(&mut self) -> Result<Option<StreamFrame>, StreamError> {
+        if let Mode::Task(stream) = &mut self.mode {
+            return Ok(stream.next_frame());
+        }
         loop {
             if let Some(frame) = self.ready.pop_front() {
                 return Ok(Some(frame));
@@ -276,6 +299,9 @@ impl ChatStream {
 
     /// The provider has nothing more to send: what is left, and the end.
     pub fn end(&mut self) -> StreamFrame {
+        if let Mode::Task(stream) = &mut self.mode {
+            return stream.end();
+        }
         if let Decoder::Sse(decoder) = &mut self.decoder
             && let Some(event) = decoder.rest()
         {
@@ -297,6 +323,7 @@ impl ChatStream {
     /// What was used so far, and whether that is an estimate.
     pub fn usage(&self) -> (Usage, bool) {
         let told = match &self.mode {
+            Mode::Task(stream) => return stream.usage(),
             Mode::OpenAi(tap) | Mode::FromOpenAi { tap, .. } => {
                 return tap.usage(self.provider, self.estimated_input);
             }
@@ -367,7 +394,9 @@ impl ChatStream {
     /// [`ChatStream::usage`].
     pub fn other_models(&self) -> Vec<(String, Usage)> {
         match &self.mode {
-            Mode::OpenAi(_) | Mode::Responses(_) | Mode::FromOpenAi { .. } => Vec::new(),
+            Mode::OpenAi(_) | Mode::Responses(_) | Mode::Task(_) | Mode::FromOpenAi { .. } => {
+                Vec::new()
+            }
             Mode::Anthropic(reader) | Mode::Translated { reader, .. } => reader.other_models(),
         }
     }
@@ -375,6 +404,8 @@ impl ChatStream {
     fn sse(&mut self, event: &SseEvent) {
         let data = event.data.trim_ascii();
         let frame = match &mut self.mode {
+            // It has a decoder of its own.
+            Mode::Task(_) => return,
             Mode::OpenAi(tap) => Some(match tap.event(event) {
                 Frame::Pass => StreamFrame::Pass(event.raw.clone()),
                 Frame::Strip => return,
@@ -492,7 +523,7 @@ impl ChatStream {
         let finished = match &self.mode {
             Mode::OpenAi(_) => return StreamFrame::Done(Bytes::new()),
             // The message's own end did not come.
-            Mode::Anthropic(_) | Mode::Responses(_) => false,
+            Mode::Anthropic(_) | Mode::Responses(_) | Mode::Task(_) => false,
             Mode::FromOpenAi { reader, .. } => reader.is_finished(),
             Mode::Translated { reader, .. } => reader.is_finished(),
         };

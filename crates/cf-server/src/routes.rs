@@ -20,6 +20,7 @@ mod records;
 mod responses;
 mod setup;
 mod statements;
+mod tasks;
 mod usage;
 mod users;
 mod who;
@@ -219,8 +220,17 @@ fn router_api() -> Router<App> {
         .route("/v1/chat/completions", post(chat::completions))
         .merge(responses_api())
         .route("/v1/messages", post(chat::messages))
-        .route("/v1/models", get(chat::models))
-        .route("/v1/models/{model}", get(chat::model))
+        .route("/v1/messages/count_tokens", post(tasks::count_tokens))
+        .route("/v1/models", get(tasks::models))
+        .route("/v1/models/{*model}", get(tasks::model))
+        .route("/v1/embeddings", post(tasks::embeddings))
+        .route("/v1/images/generations", post(tasks::images))
+        .route("/v1/images/edits", post(tasks::image_edits))
+        .route("/v1/audio/transcriptions", post(tasks::transcriptions))
+        .route("/v1/audio/translations", post(tasks::translations))
+        .route("/v1/audio/speech", post(tasks::speech))
+        .route("/v1/moderations", post(tasks::moderations))
+        .route("/v1/rerank", post(tasks::rerank))
         .route("/v1/{*rest}", any_method(no_such_endpoint))
 }
 
@@ -250,8 +260,7 @@ async fn no_such_endpoint(request: Request) -> RouterError {
     Error::new(
         Kind::NotFound,
         format!(
-            "Unknown request URL: {} {}. This version answers /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages and \
-             /v1/models.",
+            "Unknown request URL: {} {}. docs/api.md lists what this version answers.",
             request.method(),
             request.uri().path()
         ),

@@ -13,4 +13,5 @@ mod providers;
 mod replies;
 mod responses;
 mod streams;
+mod tasks;
 mod worst_case;

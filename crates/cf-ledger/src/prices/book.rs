@@ -175,13 +175,18 @@ pub(super) async fn seed(db: &Db, now: Timestamp) -> cf_base::Result<()> {
 fn models(catalogue: &Catalogue) -> Models {
     let mut book = Models::new();
     for model in &catalogue.models {
-        // Qualities and sizes of pictures: no call of ours names them.
-        if model.variant.is_some() {
-            continue;
-        }
         let Some(provider) = our_name(&model.provider) else {
             continue;
         };
+        // Qualities and sizes of pictures.
+        if let Some(variant) = &model.variant {
+            if let Some(version) = model.picture(provider) {
+                let name = of_variant(&model.deployed_as(), variant);
+                let entry = book.entry(provider).or_default().entry(name).or_default();
+                entry.anywhere.get_or_insert_with(|| Arc::new(version));
+            }
+            continue;
+        }
         let Some(version) = model.version(provider) else {
             continue;
         };
@@ -212,6 +217,12 @@ fn models(catalogue: &Catalogue) -> Models {
         entry.anywhere = Some(Arc::new(version));
     }
     book
+}
+
+/// The name that the price of one quality and size of a model's pictures is found
+/// under; no model has a line break in its name.
+pub(crate) fn of_variant(model: &str, variant: &str) -> String {
+    format!("{model}\n{variant}")
 }
 
 /// The catalogue's provider names in ours.

@@ -192,11 +192,25 @@ impl Model {
     pub(crate) fn version(&self, provider: &str) -> Option<PriceVersion> {
         let mut prices = read(&self.prices, None)?;
         self.fill_claudes_cache_prices(&mut prices);
+        let million = |text: &String| parse_decimal_nanos(&format!("{text}e3")).map(PriceMicros);
+        prices.character = self.prices.get("input_character").and_then(million);
+        // One model has the same price under both names.
+        prices.audio_second = ["input_cost_per_second", "output_cost_per_second"]
+            .into_iter()
+            .filter_map(|name| million(&plain(self.per_unit.get(name)?)))
+            .find(|price| price.0 > 0);
         for (name, place) in [
             ("output_cost_per_image", &mut prices.image),
             ("input_cost_per_query", &mut prices.request),
         ] {
             *place = self.per_unit.get(name).and_then(|v| each(&plain(v)));
+        }
+        // Where tokens have a price, that of the piece says what they come to.
+        if prices.has_token_price() {
+            (prices.character, prices.audio_second) = (None, None);
+        }
+        if prices.image_output.is_some_and(|price| price.0 > 0) {
+            prices.image = None;
         }
         // Providers say how many searches, not of which size: the dearest.
         prices.web_search = match self.per_unit.get("web_search_query") {
@@ -208,7 +222,12 @@ impl Model {
             && matches!(provider, "gemini" | "vertex")
             && self.web_search_billing_unit.as_deref() != Some("per_query");
         let nothing = PriceMicros(0);
-        let pieces = [prices.image, prices.request];
+        let pieces = [
+            prices.image,
+            prices.request,
+            prices.character,
+            prices.audio_second,
+        ];
         if prices.input == nothing
             && prices.output == nothing
             && pieces.into_iter().flatten().all(|price| price == nothing)
@@ -230,6 +249,32 @@ impl Model {
         let (output, input) = (self.limits.output, self.limits.input);
         Some(PriceVersion::new(
             provider, &self.id, "book", prices, output, input,
+        ))
+    }
+
+    /// What a picture of one quality and size costs; `None` where this is no such
+    /// entry.
+    pub(crate) fn picture(&self, provider: &str) -> Option<PriceVersion> {
+        let variant = self.variant.as_deref()?;
+        let price = |name: &str| each(&plain(self.per_unit.get(name)?)).filter(|p| p.0 > 0);
+        let image = ["output_cost_per_image", "input_cost_per_image"]
+            .into_iter()
+            .find_map(price)
+            .or_else(|| {
+                let pixel = plain(self.per_unit.get("input_cost_per_pixel")?);
+                // Millionths of a dollar for a million pixels, in the end for all of them.
+                let million = parse_decimal_nanos(&format!("{pixel}e3"))?;
+                let micros = i128::from(million) * i128::from(pixels(variant)?);
+                let micros = i64::try_from((micros + 500_000) / 1_000_000).ok()?;
+                Some(PriceMicros(micros)).filter(|p| p.0 > 0)
+            })?;
+        let prices = Prices {
+            image: Some(image),
+            ..Prices::default()
+        };
+        let model = format!("{} {variant}", self.id);
+        Some(PriceVersion::new(
+            provider, &model, "book", prices, None, None,
         ))
     }
 
@@ -307,7 +352,11 @@ fn read(prices: &Texts, base: Option<&Texts>) -> Option<Prices> {
         parse_decimal_nanos(&format!("{text}e3")).map(PriceMicros)
     };
     Some(Prices {
-        input: price("input").or_else(|| prices.is_empty().then(PriceMicros::default))?,
+        // What is billed by the character has no price of tokens.
+        input: price("input").or_else(|| {
+            let by_piece = prices.keys().all(|name| name == "input_character");
+            by_piece.then(PriceMicros::default)
+        })?,
         output: price("output").unwrap_or_default(),
         cache_read: price("cache_read"),
         cache_read_audio: price("cache_read_audio"),
@@ -325,6 +374,14 @@ fn read(prices: &Texts, base: Option<&Texts>) -> Option<Prices> {
 /// Dollars for one piece × 10⁹ × 10⁻³ = micro-dollars.
 fn each(text: &str) -> Option<PriceMicros> {
     parse_decimal_nanos(&format!("{text}e-3")).map(PriceMicros)
+}
+
+/// Pixels of a picture by what a catalogue calls it: `hd/1024-x-1792`.
+fn pixels(variant: &str) -> Option<u32> {
+    let size = variant.split('/').find(|part| part.contains("-x-"))?;
+    let (width, height) = size.split_once("-x-")?;
+    let (width, height): (u16, u16) = (width.parse().ok()?, height.parse().ok()?);
+    Some(u32::from(width) * u32::from(height))
 }
 
 /// A factor in basis points.

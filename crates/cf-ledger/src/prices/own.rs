@@ -102,6 +102,12 @@ fn read(
                 };
                 seen.0 |= name == "input";
                 seen.1 |= name == "output";
+                if name == "audio_minute" {
+                    // From one minute to a million seconds, half up.
+                    let second = (price.0.saturating_mul(1_000_000).saturating_add(30)) / 60;
+                    prices.audio_second = Some(PriceMicros(second));
+                    continue;
+                }
                 *field(&mut prices, name)? = price;
             }
         }
@@ -130,6 +136,8 @@ fn field<'a>(prices: &'a mut Prices, name: &str) -> Result<&'a mut PriceMicros, 
         "audio_output" => &mut prices.audio_output,
         "image_input" => &mut prices.image_input,
         "image_output" => &mut prices.image_output,
+        // For a million characters that are spoken.
+        "character" => &mut prices.character,
         // These three are for one piece, not for a million.
         "image" => &mut prices.image,
         "web_search" => &mut prices.web_search,

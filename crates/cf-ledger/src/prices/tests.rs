@@ -1,4 +1,4 @@
-use cf_base::{Extra, Timestamp};
+use cf_base::{Extra, Timestamp, Work};
 use proptest::prelude::*;
 
 use super::*;
@@ -301,5 +301,118 @@ proptest! {
             let worst = model.worst_case_at_most(&most, ServiceTier::Standard);
             prop_assert!(model.bound(&usage) <= worst, "{}", model.model);
         }
+    }
+}
+
+#[test]
+fn what_is_billed_by_the_piece_is_in_the_book() {
+    let pieces = |characters, audio_seconds, images, units| Usage {
+        extra: Extra {
+            characters,
+            audio_seconds,
+            images,
+            units,
+            ..Extra::default()
+        },
+        ..Usage::default()
+    };
+    // 0.015 US dollars for a thousand characters.
+    let speech = find("openai", "tts-1", "");
+    let cost = speech.provider_cost(&pieces(2_000, 0, 0, 0));
+    assert_eq!(cost, PicoUsd(30_000_000_000));
+    // 0.006 for a minute, once although the catalogue has the price twice.
+    let whisper = find("openai", "whisper-1", "");
+    let cost = whisper.provider_cost(&pieces(0, 60, 0, 0));
+    assert_eq!(cost, PicoUsd(6_000_000_000));
+    // 0.002 for each hundred documents.
+    let rerank = find("bedrock", "cohere.rerank-v3-5:0", "");
+    assert_eq!(
+        rerank.provider_cost(&pieces(0, 0, 0, 0)),
+        PicoUsd(2_000_000_000)
+    );
+    assert_eq!(
+        rerank.provider_cost(&pieces(0, 0, 0, 3)),
+        PicoUsd(6_000_000_000)
+    );
+}
+
+#[test]
+fn a_picture_costs_by_its_quality_and_size() {
+    let book = PriceBook::built_in();
+    let price = |provider: &str, model: &str, variant: &str| {
+        let found = book.find(NOW, provider, &of_variant(model, variant), "")?;
+        found.prices.image
+    };
+    // Some 0.044 and 0.132 US dollars, which the catalogue has by the pixel.
+    let standard = price("azure", "dall-e-3", "standard/1024-x-1024");
+    assert_eq!(standard, Some(PriceMicros(44_000)));
+    let high = price("azure", "dall-e-3", "hd/1024-x-1792");
+    assert_eq!(high, Some(PriceMicros(131_999)));
+    let by_piece = price("openai", "gpt-image-1", "high/1024-x-1024");
+    assert_eq!(by_piece, Some(PriceMicros(167_000)));
+    assert_eq!(price("openai", "gpt-image-1", "best/1-x-1"), None);
+}
+
+#[test]
+fn an_operator_says_what_a_minute_and_a_million_characters_cost() {
+    let json = serde_json::json!({"input": 0, "output": 0, "audio_minute": 0.006, "character": 15});
+    let own = OwnPrices::parse(&json).unwrap().unwrap();
+    let version = PriceVersion::own("openai_compatible", "whisper", &own);
+    let mut usage = Usage::default();
+    usage.extra.audio_seconds = 90;
+    assert_eq!(version.provider_cost(&usage), PicoUsd(9_000_000_000));
+    usage.extra.audio_seconds = 0;
+    usage.extra.characters = 1_000;
+    assert_eq!(version.provider_cost(&usage), PicoUsd(15_000_000_000));
+}
+
+#[test]
+fn what_is_counted_in_tokens_is_not_billed_by_the_piece_too() {
+    let picture = find("gemini", "gemini-2.5-flash-image", "");
+    assert_eq!(
+        (picture.prices.image, picture.prices.image_output),
+        (None, Some(PriceMicros(30_000_000)))
+    );
+    let transcript = find("openai", "gpt-4o-transcribe", "");
+    assert_eq!(transcript.prices.audio_second, None);
+    assert_eq!(
+        find("vertex", "gemini-2.5-flash-image", "").prices.image,
+        None
+    );
+    assert!(
+        find("gemini", "imagen-3.0-generate-001", "")
+            .prices
+            .image
+            .is_some()
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_call_costs_no_more_than_was_worked_out_for_it(
+        price in proptest::collection::vec(0_i64..1_000_000_000, 9),
+        tokens in (0_u64..100_000, 0_u64..100_000, 0_u64..10_000, 0_u64..10_000),
+        pieces in (0_u64..20, 0_u64..100_000, 0_u64..100_000, 0_u64..30),
+    ) {
+        let some = |at: usize| Some(PriceMicros(price[at]));
+        let prices = Prices {
+            input: PriceMicros(price[0]),
+            output: PriceMicros(price[1]),
+            image_input: some(2),
+            image_output: some(3),
+            audio_input: some(4),
+            image: some(5),
+            character: some(6),
+            audio_second: some(7),
+            request: some(8),
+            ..Prices::default()
+        };
+        let (images, characters, audio_seconds, units) = pieces;
+        let pieces = Extra { images, characters, audio_seconds, units, ..Extra::default() };
+        let (input, output, image_input, audio_input) = tokens;
+        let work = Work { input: input + image_input + audio_input, output, pieces };
+        let extra = Extra { image_input, image_output: output, ..pieces };
+        let used = Usage { input, audio_input, extra, ..Usage::default() };
+        prop_assert!(prices.cost(&used) <= prices.worst_case_of(&work));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cf_base::{ExchangeRate, Id, Margin, Nanos, PicoUsd, ServiceTier, Usage};
+use cf_base::{ExchangeRate, Id, Margin, Nanos, PicoUsd, ServiceTier, Usage, Work};
 use serde::{Deserialize, Serialize};
 
 use super::{Most, OwnPrices, Prices};
@@ -89,6 +89,24 @@ impl PriceVersion {
             Charge::Margin(margin) => margin.bound(of(&self.prices)),
             Charge::Prices(own) => of(own),
         }
+    }
+
+    /// What the customer can owe at most for a call that is no chat; see
+    /// [`Prices::worst_case_of`].
+    pub fn worst_case_of(&self, work: &Work) -> PicoUsd {
+        match &self.charge {
+            Charge::Margin(margin) => margin.bound(self.prices.worst_case_of(work)),
+            Charge::Prices(own) => own.worst_case_of(work),
+        }
+    }
+
+    /// Whether tokens are paid for, by us or by the customer.
+    pub fn has_token_price(&self) -> bool {
+        let charged = match &self.charge {
+            Charge::Margin(_) => false,
+            Charge::Prices(own) => own.has_token_price(),
+        };
+        charged || self.prices.has_token_price()
     }
 
     /// Whether both what it costs and what is charged is known of a tier.

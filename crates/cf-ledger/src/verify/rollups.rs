@@ -8,7 +8,7 @@ use cf_base::Timestamp;
 use cf_db::{Db, Row};
 
 use super::Difference;
-use crate::rollups::{COARSE, COARSER, Coarse, EXTRAS, GROUP, SUMS, extras_of, group_of};
+use crate::rollups::{COARSE, COARSER, Coarse, EXTRAS, Extras, GROUP, SUMS, extras_of, group_of};
 
 /// Differences of one kind that are told.
 const MOST: usize = 1000;
@@ -131,7 +131,7 @@ async fn extras(
         names.iter().map(|_| "0").collect::<Vec<_>>().join(", "),
         kept("u", "created"),
     );
-    let mut sums: HashMap<(String, [String; GROUP.len()]), [i64; 5]> = HashMap::new();
+    let mut sums: HashMap<(String, [String; GROUP.len()]), Extras> = HashMap::new();
     for row in db.query(&sql, vec![day.into(), next.into()]).await? {
         let key = (row.get("hour")?, group_of(&row)?);
         let sums = sums.entry(key).or_default();

@@ -35,6 +35,8 @@ async fn some_days(f: &Fixture) {
                     extra: Extra {
                         image_input: 3,
                         web_searches: 2,
+                        characters: 100,
+                        audio_seconds: 60,
                         ..Extra::default()
                     },
                     ..Usage::default()
@@ -81,8 +83,8 @@ async fn every_table_of_sums_says_what_the_rows_say() {
                 format!("select cast(sum(requests) * 1000 + sum(failed) as bigint) from {table}");
             assert_eq!(f.count(&counts).await, 30_006, "{}: {table}", f.name);
         }
-        let rare = "select cast(sum(image_input_tokens) * 1000 + sum(web_searches) as bigint) \
-                    from usage_hours";
+        let rare = "select cast(sum(image_input_tokens) * 1000 + sum(web_searches) + \
+                    sum(characters) + sum(audio_seconds) - 160 * 6 as bigint) from usage_hours";
         assert_eq!(f.count(rare).await, 18_012, "{}", f.name);
     }
 }

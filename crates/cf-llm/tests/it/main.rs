@@ -6,5 +6,6 @@ mod golden;
 mod recordings;
 mod requests;
 mod responses;
+mod tasks;
 mod translated;
 mod traps;

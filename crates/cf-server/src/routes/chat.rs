@@ -1,13 +1,10 @@
 //! The router's endpoints: parse the head, hand over to the gateway.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use cf_base::{Error, Kind, RequestId};
+use cf_base::RequestId;
 use cf_gateway::{Asked, Dialect, Wishes};
 
 use crate::App;
@@ -76,32 +73,4 @@ fn asked(dialect: Dialect, headers: &HeaderMap) -> Asked {
         dialect,
         wishes: Wishes::read(headers),
     }
-}
-
-/// `GET /v1/models`: what this caller may use.
-pub async fn models(
-    State(app): State<App>,
-    RouterCaller(caller): RouterCaller,
-) -> Json<serde_json::Value> {
-    Json(app.gateway.models(&caller))
-}
-
-/// `GET /v1/models/{model}`
-pub async fn model(
-    State(app): State<App>,
-    RouterCaller(caller): RouterCaller,
-    Path(name): Path<String>,
-) -> Result<Json<serde_json::Value>, RouterError> {
-    let list = app.gateway.models(&Arc::clone(&caller));
-    list["data"]
-        .as_array()
-        .and_then(|models| models.iter().find(|m| m["id"] == name.as_str()))
-        .map(|model| Json(model.clone()))
-        .ok_or_else(|| {
-            Error::new(
-                Kind::ModelNotFound,
-                format!("The model \"{name}\" does not exist or you do not have access to it."),
-            )
-            .into()
-        })
 }

@@ -496,11 +496,37 @@ impl Client {
     }
 
     pub async fn send_text(&self, method: &str, path: &str, body: String) -> Answer {
+        self.send_bytes(method, path, "application/json", body.into())
+            .await
+    }
+
+    /// Posts a form with these texts and one file.
+    pub async fn post_form(
+        &self,
+        path: &str,
+        texts: &[(&str, &str)],
+        file: (&str, &[u8]),
+    ) -> Answer {
+        let mut body = Vec::new();
+        for (name, text) in texts {
+            let head = format!("--XX\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
+            body.extend([head.as_bytes(), text.as_bytes(), b"\r\n"].concat());
+        }
+        let head = format!(
+            "--XX\r\ncontent-disposition: form-data; name=\"{}\"; filename=\"f\"\r\n\r\n",
+            file.0
+        );
+        body.extend([head.as_bytes(), file.1, b"\r\n--XX--\r\n"].concat());
+        let kind = "multipart/form-data; boundary=XX";
+        self.send_bytes("POST", path, kind, body.into()).await
+    }
+
+    async fn send_bytes(&self, method: &str, path: &str, kind: &str, body: Bytes) -> Answer {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", &self.host)
-            .header("content-type", "application/json");
+            .header("content-type", kind);
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }

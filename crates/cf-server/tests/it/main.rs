@@ -26,4 +26,5 @@ mod router;
 mod setup;
 mod sign_in;
 mod statements;
+mod tasks;
 mod webhooks;

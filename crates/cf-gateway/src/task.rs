@@ -1,0 +1,402 @@
+//! A call that is no chat: its worst case is reserved, one deployment after the
+//! other is asked, and what came of it is booked before it is released.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cf_base::{Caller, Error, Extra, Kind, Nanos, PicoUsd, RequestId, Result, ServiceTier, Usage};
+use cf_ledger::{HoldRequest, PriceVersion};
+use cf_llm::{
+    Answer, Dialect, Outgoing, Task, TaskPlan, TaskRequest, Told, UpstreamFailure, Wishes,
+};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::attempt::{Attempt, refused};
+use crate::body::{GatewayBody, Upstream};
+use crate::hang_up::Attendance;
+use crate::meter::Meter;
+use crate::models::{Deployment, Model};
+use crate::plan::{Candidate, candidates_at, find_model};
+use crate::reply::{REPLY, books_late, budget, describe, set, whole};
+use crate::turn::{Taken, TakenBy, Turn};
+use crate::{Gateway, Inner};
+
+/// Calls to a provider at a time, where one request becomes several.
+const AT_ONCE: usize = 8;
+
+/// A call on its way.
+struct Running<'a> {
+    inner: &'a Inner,
+    request: &'a TaskRequest,
+    headers: HeaderMap,
+    ends_at: Instant,
+    remaining: Nanos,
+}
+
+pub async fn run(
+    gateway: Gateway,
+    wishes: Wishes,
+    caller: Arc<Caller>,
+    request: TaskRequest,
+    request_id: RequestId,
+    attendance: Arc<Attendance>,
+) -> Result<Response<GatewayBody>> {
+    let inner = &*gateway.0;
+    let ends_at = Instant::now() + inner.deadlines.total;
+    let model = find_model(inner, &caller, &request.model)?;
+    let mut candidates = candidates(inner, &request, &model, &caller)?;
+    let admission = inner.limiter.admit(&caller)?;
+    let mut headers = HeaderMap::with_capacity(12);
+    describe(&mut headers, &request_id, &admission);
+    if request.dialect() == Dialect::Anthropic {
+        set(&mut headers, "request-id", request_id.as_str());
+    }
+    let worst = candidates.iter().map(|c| worst(&request, &model, c));
+    let worst = worst.fold(PicoUsd(0), Ord::max);
+    let hold = inner
+        .ledger
+        .reserve(HoldRequest {
+            request_id: request_id.clone(),
+            caller: Arc::clone(&caller),
+            model: model.name.clone(),
+            worst,
+            // It is made whole or not at all.
+            least: worst,
+            expires_in: inner.deadlines.total + Duration::from_secs(60),
+        })
+        .await?;
+    let mut running = Running {
+        inner,
+        request: &request,
+        headers,
+        ends_at,
+        remaining: hold.remaining(),
+    };
+    let mut meter = Meter::new(
+        hold,
+        admission,
+        inner.clock.clone(),
+        Arc::clone(&candidates[0].price),
+        0,
+        Arc::clone(&attendance),
+    );
+    candidates.retain(|c| request.counts_at(&c.deployment.place()));
+    if candidates.is_empty()
+        && let Some(told) = request.estimated_count()
+    {
+        return running.finish(told, meter).await;
+    }
+    let (estimate, _) = billed(&request, &candidates[0].price, None);
+    meter.expect(estimate);
+
+    let planned: Mutex<Option<(TaskPlan, Vec<Outgoing>)>> = Mutex::new(None);
+    let turn = Turn {
+        inner,
+        request_id: &request_id,
+        attendance: &attendance,
+        ends_at,
+        stream: request.stream(),
+    };
+    let taken = turn
+        .take(candidates, &mut meter, |deployment| {
+            let mut plan = request
+                .plan(&deployment.place(), &wishes)
+                .map_err(refused)?;
+            let mut calls = std::mem::take(&mut plan.calls).into_iter();
+            let first = calls
+                .next()
+                .ok_or_else(|| refused(Error::internal("a plan without a call")))?;
+            *planned.lock() = Some((plan, calls.collect()));
+            Ok(Attempt::of(first))
+        })
+        .await;
+    if let Some(deployment) = meter.deployment() {
+        let provider = deployment.key.provider.as_str();
+        set(&mut running.headers, "x-cf-model", &deployment.model);
+        set(&mut running.headers, "x-cf-provider", provider);
+    }
+    let taken = match taken {
+        Ok(taken) => taken,
+        Err(failure) if failure.taken => {
+            drop(meter.break_off());
+            return Err(failure.error);
+        }
+        Err(failure) => {
+            if cannot_count(&failure)
+                && let Some(told) = request.estimated_count()
+            {
+                return running.finish(told, meter).await;
+            }
+            drop(meter.fail());
+            return match request.dialect().refusal(&failure) {
+                Some(body) => Ok(whole(StatusCode::BAD_REQUEST, body, running.headers)),
+                None => Err(failure.error),
+            };
+        }
+    };
+    let Taken { dropped, by, .. } = taken;
+    if !dropped.is_empty() {
+        set(
+            &mut running.headers,
+            "x-cf-dropped-params",
+            &dropped.join(","),
+        );
+    }
+    match (by, planned.into_inner()) {
+        (TakenBy::Demo, _) => running.demo(meter).await,
+        (TakenBy::Provider(response), Some((plan, more))) => {
+            running.answer(plan, more, response, meter).await
+        }
+        (TakenBy::Provider(_), None) => Err(Error::internal("an answer to no plan")),
+    }
+}
+
+/// Deployments that can be called, with what such calls cost there.
+fn candidates(
+    inner: &Inner,
+    request: &TaskRequest,
+    model: &Model,
+    caller: &Caller,
+) -> Result<Vec<Candidate>> {
+    let ledger = &inner.ledger;
+    let free = || Arc::new(PriceVersion::free());
+    let price = |deployment: &Deployment| {
+        let known = match request.picture() {
+            Some((quality, size)) => deployment.picture_price(ledger, quality, &size),
+            None => deployment.price(ledger),
+        };
+        let is_free = request.is_free(deployment.key.provider);
+        known.or_else(|| is_free.then(free))
+    };
+    let mut found = candidates_at(inner, model, caller, ServiceTier::Standard, price)?;
+    if request.task == Task::CountTokens {
+        found.iter_mut().for_each(|c| c.price = free());
+    }
+    Ok(found)
+}
+
+/// What the call may cost at most at a deployment.
+fn worst(request: &TaskRequest, model: &Model, candidate: &Candidate) -> PicoUsd {
+    let deployment = &candidate.deployment;
+    let input = model.context_window.or(deployment.max_input_tokens);
+    let output = deployment.max_output_tokens;
+    let work = request.bound(&deployment.place(), input, output);
+    candidate.price.worst_case_of(&work)
+}
+
+/// What is billed, and whether that is a guess: what was told, and what was not told
+/// by estimate. Tokens that nobody pays for are not guessed.
+fn billed(request: &TaskRequest, price: &PriceVersion, told: Option<&Told>) -> (Usage, bool) {
+    let estimate = request.estimate();
+    let by_token = price.has_token_price();
+    let tokens = told.and_then(|told| told.tokens);
+    let mut usage = match tokens {
+        Some(tokens) => tokens,
+        None if by_token => estimate,
+        None => Usage::default(),
+    };
+    let pieces = match told {
+        Some(told) if told.pieces_counted => told.pieces,
+        _ => estimate.extra,
+    };
+    let Extra {
+        images,
+        characters,
+        audio_seconds,
+        units,
+        ..
+    } = pieces;
+    usage.extra = Extra {
+        images,
+        characters,
+        audio_seconds,
+        units,
+        ..usage.extra
+    };
+    let pieces_guessed = match told {
+        Some(told) => !told.pieces_counted,
+        None => !request.knows_pieces(),
+    };
+    let is_guess = (by_token && tokens.is_none()) || (pieces_guessed && !by_token);
+    (usage, is_guess)
+}
+
+/// Whether the provider says that this model's tokens are not counted.
+fn cannot_count(failure: &UpstreamFailure) -> bool {
+    matches!(failure.error.kind, Kind::Invalid { .. })
+        && failure.error.message.contains("support counting tokens")
+}
+
+impl Running<'_> {
+    async fn demo(self, mut meter: Meter) -> Result<Response<GatewayBody>> {
+        meter.first_byte();
+        let model = meter.deployment().map(|d| d.model.clone());
+        let id = format!("demo-{}", self.inner.random.token::<24>());
+        match self.request.demo(&model.unwrap_or_default(), &id) {
+            Ok(told) => self.finish(told, meter).await,
+            Err(error) => {
+                drop(meter.fail());
+                Err(error)
+            }
+        }
+    }
+
+    async fn answer(
+        self,
+        plan: TaskPlan,
+        more: Vec<Outgoing>,
+        response: Response<Incoming>,
+        mut meter: Meter,
+    ) -> Result<Response<GatewayBody>> {
+        let (head, body) = response.into_parts();
+        let kind = head.headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if plan.streams(self.request, kind) {
+            return Ok(self.stream(&plan, kind, body, meter));
+        }
+        meter.first_byte();
+        let mut parts = vec![(head.headers, Bytes::new())];
+        let gathered = self.gather(body, more, &meter, &mut parts).await;
+        if let Err(error) = gathered {
+            drop(meter.break_off());
+            return Err(error);
+        }
+        let answers: Vec<Answer<'_>> = parts
+            .iter()
+            .map(|(headers, body)| Answer { headers, body })
+            .collect();
+        let model = meter.deployment().map_or("", |d| &d.model);
+        let id = format!("cf-{}", self.inner.random.token::<24>());
+        let seconds = self.inner.clock.now().as_millis() / 1000;
+        let created = u64::try_from(seconds).unwrap_or(0);
+        match plan.reply(self.request, model, &id, created, &answers) {
+            Some(told) => self.finish(told, meter).await,
+            None => {
+                drop(meter.fail());
+                Err(Error::new(
+                    Kind::Upstream { status: 502 },
+                    "The provider answered with something that is no answer to this request.",
+                ))
+            }
+        }
+    }
+
+    /// Reads the answer to the first call, and makes the others.
+    async fn gather(
+        &self,
+        first: Incoming,
+        more: Vec<Outgoing>,
+        meter: &Meter,
+        parts: &mut Vec<(HeaderMap, Bytes)>,
+    ) -> Result<()> {
+        let (inner, ends_at) = (self.inner, self.ends_at);
+        let body = read(first, ends_at).await?;
+        parts[0].1 = body;
+        let Some(deployment) = meter.deployment() else {
+            return Err(Error::internal("an answer without a deployment"));
+        };
+        let calls = more.into_iter().map(|outgoing| async move {
+            let left = ends_at.saturating_duration_since(Instant::now());
+            let response = Attempt::of(outgoing)
+                .send(&inner.http, &inner.clock, deployment, left)
+                .await
+                .map_err(|failure| failure.error)?;
+            let (head, body) = response.into_parts();
+            Ok::<_, Error>((head.headers, read(body, ends_at).await?))
+        });
+        let mut calls = futures_util::stream::iter(calls).buffered(AT_ONCE);
+        let mut size = parts[0].1.len();
+        while let Some(part) = calls.next().await {
+            let part = part?;
+            size += part.1.len();
+            if size > REPLY {
+                return Err(too_large());
+            }
+            parts.push(part);
+        }
+        Ok(())
+    }
+
+    /// A whole answer: booked, then released.
+    async fn finish(mut self, told: Told, meter: Meter) -> Result<Response<GatewayBody>> {
+        let (usage, is_guess) = billed(self.request, meter.price(), Some(&told));
+        let Some(settled) = meter.finish(usage, is_guess) else {
+            return Err(Error::internal("a call ended twice"));
+        };
+        let receipt = tokio::time::timeout(self.inner.deadlines.books, settled)
+            .await
+            .unwrap_or_else(|_| Err(books_late()))?;
+        set(&mut self.headers, "x-cf-cost", &receipt.cost.to_string());
+        budget(&mut self.headers, receipt.remaining);
+        if let Some(body) = told.refusal() {
+            return Ok(whole(StatusCode::BAD_REQUEST, body, self.headers));
+        }
+        let mut response = whole(StatusCode::OK, told.body, self.headers);
+        let kind = told.content_type.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(kind)) = kind {
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        }
+        Ok(response)
+    }
+
+    /// An answer that is passed on as it comes.
+    fn stream(
+        mut self,
+        plan: &TaskPlan,
+        kind: &str,
+        body: Incoming,
+        mut meter: Meter,
+    ) -> Response<GatewayBody> {
+        let estimate = billed(self.request, meter.price(), None);
+        let (listening, shown) = plan.stream(self.request, kind, estimate);
+        meter.listen(listening);
+        budget(&mut self.headers, self.remaining);
+        let is_events = shown.starts_with("text/event-stream");
+        if let Ok(shown) = HeaderValue::from_str(&shown) {
+            self.headers.insert(header::CONTENT_TYPE, shown);
+        }
+        self.headers
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // Proxies in front must not collect what is meant to flow.
+        set(&mut self.headers, "x-accel-buffering", "no");
+        let drains = (meter.deployment())
+            .is_some_and(|d| d.key.hang_up.drains(true))
+            .then(|| self.inner.drains.clone());
+        let body = GatewayBody::stream(
+            Upstream::Http(body),
+            is_events.then_some(Dialect::OpenAi),
+            meter,
+            self.inner.deadlines,
+            self.ends_at,
+            drains,
+        );
+        let mut response = Response::new(body);
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+async fn read(body: Incoming, ends_at: Instant) -> Result<Bytes> {
+    let whole = tokio::time::timeout_at(ends_at, Limited::new(body, REPLY).collect());
+    match whole.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(cause)) => Err(too_large().because(cause)),
+        Err(_) => Err(Error::new(
+            Kind::Upstream { status: 504 },
+            "The provider did not finish its answer in time.",
+        )),
+    }
+}
+
+fn too_large() -> Error {
+    Error::new(
+        Kind::Upstream { status: 502 },
+        "The provider's answer broke off or was too large.",
+    )
+}

@@ -1,0 +1,314 @@
+//! The router's endpoints that are no chats: read the request, hand over to the
+//! gateway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use cf_base::{Caller, Error, Kind, RequestId, Timestamp};
+use cf_gateway::{Form, Part, Task, TaskRequest, Wishes};
+use multer::{Constraints, Multipart, SizeLimit, parse_boundary};
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::error::{MessagesError, RouterError};
+use crate::extract::{ROUTER_BODY, RouterCaller, read_body};
+
+/// How long a form may take to come: recordings come over slow lines too.
+const FORM_TIME: Duration = Duration::from_secs(300);
+
+/// A call as it comes.
+pub struct Incoming {
+    app: App,
+    request_id: RequestId,
+    caller: Arc<Caller>,
+    headers: HeaderMap,
+    body: Body,
+}
+
+impl FromRequest<App> for Incoming {
+    type Rejection = RouterError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, RouterError> {
+        let (mut parts, body) = request.into_parts();
+        let RouterCaller(caller) = RouterCaller::from_request_parts(&mut parts, app).await?;
+        let request_id = parts.extensions.get::<RequestId>().cloned();
+        Ok(Self {
+            app: app.clone(),
+            request_id: request_id.ok_or_else(|| Error::internal("a request without an id"))?,
+            caller,
+            headers: parts.headers,
+            body,
+        })
+    }
+}
+
+impl Incoming {
+    /// A task whose request is JSON.
+    async fn json(self, task: Task) -> Result<Response, Error> {
+        let body = read_body(self.body, ROUTER_BODY).await?;
+        let request = TaskRequest::json(task, body)?;
+        Self::run(
+            self.app,
+            self.request_id,
+            self.caller,
+            &self.headers,
+            request,
+        )
+        .await
+    }
+
+    /// A task whose request is a form with files.
+    async fn form(self, task: Task) -> Result<Response, Error> {
+        let read = read_form(&self.headers, self.body);
+        let form = tokio::time::timeout(FORM_TIME, read)
+            .await
+            .map_err(|_| Error::invalid("The form did not come within five minutes."))??;
+        let request = TaskRequest::form(task, form)?;
+        Self::run(
+            self.app,
+            self.request_id,
+            self.caller,
+            &self.headers,
+            request,
+        )
+        .await
+    }
+
+    async fn run(
+        app: App,
+        request_id: RequestId,
+        caller: Arc<Caller>,
+        headers: &HeaderMap,
+        request: TaskRequest,
+    ) -> Result<Response, Error> {
+        let wishes = Wishes::read(headers);
+        let answer = app
+            .gateway
+            .task(wishes, caller, request, request_id)
+            .await?;
+        Ok(answer.map(Body::new))
+    }
+}
+
+/// `POST /v1/embeddings`
+pub async fn embeddings(call: Incoming) -> Result<Response, RouterError> {
+    Ok(call.json(Task::Embeddings).await?)
+}
+
+/// `POST /v1/images/generations`
+pub async fn images(call: Incoming) -> Result<Response, RouterError> {
+    Ok(call.json(Task::Images).await?)
+}
+
+/// `POST /v1/images/edits`
+pub async fn image_edits(call: Incoming) -> Result<Response, RouterError> {
+    Ok(call.form(Task::ImageEdits).await?)
+}
+
+/// `POST /v1/audio/transcriptions`
+pub async fn transcriptions(call: Incoming) -> Result<Response, RouterError> {
+    Ok(call.form(Task::Transcription).await?)
+}
+
+/// `POST /v1/audio/translations`
+pub async fn translations(call: Incoming) -> Result<Response, RouterError> {
+    Ok(call.form(Task::Translation).await?)
+}
+
+/// `POST /v1/audio/speech`
+pub async fn speech(call: Incoming) -> Result<Response, RouterError> {
+    Ok(call.json(Task::Speech).await?)
+}
+
+/// `POST /v1/moderations`
+pub async fn moderations(call: Incoming) -> Result<Response, RouterError> {
+    Ok(call.json(Task::Moderation).await?)
+}
+
+/// `POST /v1/rerank`
+pub async fn rerank(call: Incoming) -> Result<Response, RouterError> {
+    Ok(call.json(Task::Rerank).await?)
+}
+
+/// `POST /v1/messages/count_tokens`
+pub async fn count_tokens(call: Result<Incoming, RouterError>) -> Result<Response, MessagesError> {
+    let call = call.map_err(|RouterError(error)| error)?;
+    Ok(call.json(Task::CountTokens).await?)
+}
+
+/// `GET /v1/models`: what this caller may use, in Anthropic's shape for its clients.
+pub async fn models(
+    State(app): State<App>,
+    headers: HeaderMap,
+    caller: Result<RouterCaller, RouterError>,
+) -> Response {
+    let anthropic = is_anthropic(&headers);
+    let list = match caller {
+        Ok(RouterCaller(caller)) => app.gateway.models(&caller),
+        Err(RouterError(error)) => return refusal(anthropic, error),
+    };
+    if !anthropic {
+        return Json(list).into_response();
+    }
+    let models: Vec<Value> = entries(&list).map(anthropic_model).collect();
+    let id = |model: Option<&Value>| model.map_or(Value::Null, |model| model["id"].clone());
+    let (first, last) = (id(models.first()), id(models.last()));
+    Json(json!({"data": models, "has_more": false, "first_id": first, "last_id": last}))
+        .into_response()
+}
+
+/// `GET /v1/models/{model}`; names may have slashes in them.
+pub async fn model(
+    State(app): State<App>,
+    headers: HeaderMap,
+    caller: Result<RouterCaller, RouterError>,
+    Path(name): Path<String>,
+) -> Response {
+    let anthropic = is_anthropic(&headers);
+    let list = match caller {
+        Ok(RouterCaller(caller)) => app.gateway.models(&caller),
+        Err(RouterError(error)) => return refusal(anthropic, error),
+    };
+    match entries(&list).find(|model| model["id"] == *name) {
+        Some(model) if anthropic => Json(anthropic_model(model)).into_response(),
+        Some(model) => Json(model).into_response(),
+        None => {
+            let name: String = name.chars().take(256).collect();
+            let text =
+                format!("The model \"{name}\" does not exist or you do not have access to it.");
+            refusal(anthropic, Error::new(Kind::ModelNotFound, text))
+        }
+    }
+}
+
+fn entries(list: &Value) -> impl Iterator<Item = &Value> {
+    list["data"].as_array().into_iter().flatten()
+}
+
+fn is_anthropic(headers: &HeaderMap) -> bool {
+    headers.contains_key("anthropic-version")
+}
+
+fn anthropic_model(model: &Value) -> Value {
+    let created = model["created"].as_i64().unwrap_or(0);
+    let created = Timestamp::from_millis(created.saturating_mul(1000)).to_date_text();
+    json!({
+        "type": "model", "id": model["id"], "display_name": model["id"],
+        "created_at": created.to_string().replace(' ', "T"),
+    })
+}
+
+fn refusal(anthropic: bool, error: Error) -> Response {
+    if anthropic {
+        MessagesError(error).into_response()
+    } else {
+        RouterError(error).into_response()
+    }
+}
+
+/// Reads a form part by part, and no more than the limit of it.
+async fn read_form(headers: &HeaderMap, body: Body) -> Result<Form, Error> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let boundary = parse_boundary(kind)
+        .ok()
+        .filter(|boundary| (1..=70).contains(&boundary.len()))
+        .ok_or_else(|| {
+            Error::invalid("The body must be multipart/form-data, with its boundary in the header.")
+        })?;
+    let most = u64::try_from(ROUTER_BODY).unwrap_or(u64::MAX);
+    let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(most));
+    let stream = body.into_data_stream();
+    let mut parts = Multipart::with_constraints(stream, boundary.clone(), limits);
+    let mut form = Form::new(&boundary);
+    while let Some(field) = parts.next_field().await.map_err(unreadable)? {
+        let mut head = field.headers().clone();
+        let disposition = head.remove(header::CONTENT_DISPOSITION);
+        let (Some(name), Some(disposition)) = (field.name().map(str::to_owned), disposition) else {
+            return Err(Error::invalid("A part of the form has no name."));
+        };
+        form.push(Part {
+            name,
+            disposition,
+            content_type: head.remove(header::CONTENT_TYPE),
+            is_file: field.file_name().is_some(),
+            data: field.bytes().await.map_err(unreadable)?,
+        })?;
+    }
+    Ok(form)
+}
+
+fn unreadable(error: multer::Error) -> Error {
+    match error {
+        multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
+            Error::new(
+                Kind::TooLarge,
+                format!("The request body is larger than {} KiB.", ROUTER_BODY >> 10),
+            )
+        }
+        multer::Error::StreamReadFailed(cause) => {
+            Error::invalid("The request body could not be read.").because(cause)
+        }
+        other => Error::invalid(format!("The form cannot be read: {other}.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+    use bytes::Bytes;
+
+    const FORM: &[u8] = b"--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n\
+        --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"\xc3\xbc.wav\"\r\n\
+        Content-Type: audio/wav\r\n\r\n\r\n--c\x00\xff\r\n\r\n--b--\r\n";
+
+    fn headers() -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let kind = HeaderValue::from_static("multipart/form-data; boundary=b");
+        headers.insert(header::CONTENT_TYPE, kind);
+        headers
+    }
+
+    fn pieces(form: &[u8], cut: usize) -> Body {
+        let pieces = [&form[..cut], &form[cut..]].map(Bytes::copy_from_slice);
+        Body::from_stream(futures_util::stream::iter(
+            pieces.map(Ok::<_, std::convert::Infallible>),
+        ))
+    }
+
+    #[tokio::test]
+    async fn a_form_is_the_same_wherever_it_is_cut() {
+        let whole = read_form(&headers(), pieces(FORM, 0)).await.unwrap();
+        let shown = format!("{whole:?}");
+        assert!(shown.contains("r\\n--c\\0\\xff\\r\\n"), "{shown}");
+        for cut in 0..=FORM.len() {
+            let form = read_form(&headers(), pieces(FORM, cut)).await.unwrap();
+            assert_eq!(format!("{form:?}"), shown, "cut at {cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_form_that_ends_early_is_refused_wherever_it_ends() {
+        // Its last line break may be missing.
+        for end in 0..FORM.len() - 2 {
+            let body = Body::from(FORM[..end].to_vec());
+            assert!(read_form(&headers(), body).await.is_err(), "ends at {end}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_limit_is_read() {
+        let mut form = FORM[..FORM.len() - 7].to_vec();
+        form.resize(ROUTER_BODY + 1, b'x');
+        let error = read_form(&headers(), Body::from(form)).await.unwrap_err();
+        assert_eq!(error.kind, Kind::TooLarge);
+        let unsaid = read_form(&HeaderMap::new(), Body::from(FORM)).await;
+        assert!(unsaid.is_err());
+    }
+}

@@ -6,6 +6,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from doubles import AFTER_TOOL, ARGUMENTS, KINDS, PERSON, Double
 from harness import API_KEY, BILLING_API_KEY, HAS_LOCAL_MODEL, MODEL, URL, Superuser, call, eventually
 
 HELLO = "Say hello in one short sentence."
@@ -68,7 +69,8 @@ def test_a_streamed_response_adds_up():
 
 
 def test_the_clients_own_accumulator_follows_the_stream():
-    with client().responses.stream(model=MODEL, input=HELLO, max_output_tokens=32) as stream:
+    # The client has a final response of what is complete only.
+    with client().responses.stream(model=MODEL, input=HELLO, max_output_tokens=600) as stream:
         for _ in stream:
             pass
         final = stream.get_final_response()
@@ -138,44 +140,80 @@ def test_another_user_finds_nothing(superuser):
     assert client().responses.retrieve(kept.id).id == kept.id
 
 
-@pytest.mark.skipif(not HAS_LOCAL_MODEL, reason="the demo provider calls no tools")
-def test_tools_are_called_and_answered():
-    first = client().responses.create(
-        model=MODEL, input="What is the weather in Berlin?", tools=[WEATHER], tool_choice="required", max_output_tokens=128
-    )
+@pytest.fixture(scope="module", params=list(KINDS))
+def double(request, superuser):
+    """Providers of three dialects: chats, Anthropic's Messages, and Responses itself."""
+    double = Double(superuser, request.param)
+    yield double
+    double.stop()
+
+
+def test_tools_are_called_and_answered(double):
+    asked = {"model": double.model, "tools": [WEATHER], "max_output_tokens": 128, "reasoning": {"effort": "low"}}
+    first = client().responses.create(**asked, input="What is the weather in Berlin?")
     called = next(item for item in first.output if item.type == "function_call")
     assert called.name == "get_weather"
-    assert "city" in json.loads(called.arguments)
-    second = client().responses.create(
-        model=MODEL,
-        previous_response_id=first.id,
-        input=[{"type": "function_call_output", "call_id": called.call_id, "output": "Sunny, 21 degrees."}],
-        tools=[WEATHER],
-        max_output_tokens=64,
-    )
-    assert second.status in ("completed", "incomplete")
+    assert json.loads(called.arguments) == ARGUMENTS
+    assert first.usage.total_tokens == 18
+    answer = [{"type": "function_call_output", "call_id": called.call_id, "output": "Sunny, 21 degrees."}]
+    second = client().responses.create(**asked, previous_response_id=first.id, input=answer)
+    assert second.output_text == AFTER_TOOL
+    # The same with everything sent back and nothing kept.
+    history = [{"role": "user", "content": "What is the weather in Berlin?"}, *first.output, *answer]
+    third = client().responses.create(**asked, input=history, store=False)
+    assert third.output_text == AFTER_TOOL
 
-    events = list(
-        client().responses.create(
-            model=MODEL, input="What is the weather in Rome?", tools=[WEATHER], tool_choice="required", max_output_tokens=128, stream=True
-        )
-    )
+
+def test_calls_of_tools_are_streamed(double):
+    asked = {"model": double.model, "tools": [WEATHER], "max_output_tokens": 128, "reasoning": {"effort": "low"}}
+    with client().responses.stream(**asked, input="What is the weather in Berlin?") as stream:
+        events = list(stream)
+        final = stream.get_final_response()
     arguments = "".join(e.delta for e in events if e.type == "response.function_call_arguments.delta")
-    done = next(e for e in events if e.type == "response.function_call_arguments.done")
-    assert arguments == done.arguments
-    json.loads(arguments)
+    assert json.loads(arguments) == ARGUMENTS
+    called = next(item for item in final.output if item.type == "function_call")
+    assert json.loads(called.arguments) == ARGUMENTS
+    kept = client().responses.retrieve(final.id)
+    assert [item.id for item in kept.output] == [item.id for item in final.output]
+    answer = [{"type": "function_call_output", "call_id": called.call_id, "output": "Sunny."}]
+    with client().responses.stream(**asked, previous_response_id=final.id, input=answer) as stream:
+        text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+        assert stream.get_final_response().previous_response_id == final.id
+    assert text.replace(" ", "") == AFTER_TOOL.replace(" ", "")
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+def test_structured_output_is_parsed(double):
+    answer = client().responses.parse(
+        model=double.model, input="Ada is 36 years old. Give me name and age.", text_format=Person, max_output_tokens=64
+    )
+    assert answer.output_parsed == Person(**PERSON)
 
 
 @pytest.mark.skipif(not HAS_LOCAL_MODEL, reason="the demo provider writes no JSON")
-def test_structured_output_is_parsed():
-    class Person(BaseModel):
-        name: str
-        age: int
-
+def test_structured_output_of_a_real_model_fits_the_schema():
     answer = client().responses.parse(
         model=MODEL, input="Ada is 36 years old. Give me name and age.", text_format=Person, max_output_tokens=64
     )
     assert isinstance(answer.output_parsed, Person)
+
+
+def test_a_conversation_goes_on_at_another_provider(superuser):
+    doubles = [Double(superuser, kind) for kind in KINDS]
+    previous = None
+    for double in [*doubles, *doubles]:
+        answer = client().responses.create(
+            model=double.model, input="And now?", previous_response_id=previous, max_output_tokens=64
+        )
+        assert answer.output_text == AFTER_TOOL
+        previous = answer.id
+    assert len(list(client().responses.input_items.list(previous))) > len(doubles) * 2
+    for double in doubles:
+        double.stop()
 
 
 def test_what_is_not_done_here_is_said_to_be():

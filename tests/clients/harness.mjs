@@ -30,6 +30,27 @@ export async function signedIn(collection, { email, password }) {
   return client;
 }
 
+/** The API key of a new user whose product has every model; `client` is a superuser's. */
+export async function keyForAllModels(client, name) {
+  const tenant = await client.collection("tenants").getFirstListItem("slug='app'");
+  const product = await client.collection("products").create({
+    name,
+    price: 0,
+    currency: "EUR",
+    budget_included: 100,
+    models: [],
+    features: [],
+    rate_limit: 0,
+    active: true,
+  });
+  const answer = await fetch(`${url}/api/users`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-api-key": billingApiKey },
+    body: JSON.stringify({ email: `${name}-${process.pid}@example.com`, name, tenant_id: tenant.id, product_id: product.id }),
+  });
+  return (await answer.json()).litellm_api_key;
+}
+
 /** A promise for the first value handed to `give`, with a limit. */
 export function first(what) {
   let give;

@@ -56,7 +56,6 @@ class Superuser:
         assert status == 200, answer
         return answer
 
-
     def allow(self, model):
         """Products that name their models are to have this one too."""
         for product in self.list("products", "active=true"):
@@ -64,6 +63,28 @@ class Superuser:
                 models = [*product["models"], model]
                 status, answer = call("PATCH", f"/api/collections/products/records/{product['id']}", {"models": models}, self.headers)
                 assert status == 200, answer
+
+
+def key_for_all_models(superuser, name):
+    """The API key of a new user whose product has every model."""
+    tenant = superuser.list("tenants", "slug='app'")[0]
+    product = superuser.create(
+        "products",
+        {
+            "name": name,
+            "price": 0,
+            "currency": "EUR",
+            "budget_included": 100,
+            "models": [],
+            "features": [],
+            "rate_limit": 0,
+            "active": True,
+        },
+    )
+    user = {"email": f"{name}-{os.getpid()}@example.com", "name": name, "tenant_id": tenant["id"], "product_id": product["id"]}
+    status, answer = call("POST", "/api/users", user, {"X-API-Key": BILLING_API_KEY})
+    assert status == 201, answer
+    return answer["litellm_api_key"]
 
 
 def eventually(probe, what):

@@ -98,6 +98,7 @@ impl Stack {
                 "test_openai.mjs",
                 "test_responses.mjs",
                 "test_pocketbase.mjs",
+                "test_tasks.mjs",
             ])
             .current_dir(&tests);
         self.run(workspace, &mut command)

@@ -211,6 +211,27 @@ impl Gateway {
         Attended::new(call, attendance, self.0.drains.clone()).await
     }
 
+    /// A call that is no chat: embeddings, pictures, sound and the like. Dropped, it is
+    /// cancelled or read on as a chat is.
+    pub async fn task(
+        &self,
+        wishes: Wishes,
+        caller: Arc<Caller>,
+        request: TaskRequest,
+        request_id: RequestId,
+    ) -> Result<Response<GatewayBody>> {
+        let attendance = Arc::new(Attendance::default());
+        let call = task::run(
+            self.clone(),
+            wishes,
+            caller,
+            request,
+            request_id,
+            Arc::clone(&attendance),
+        );
+        Attended::new(call, attendance, self.0.drains.clone()).await
+    }
+
     /// A response that was kept, as it was given.
     pub async fn response(&self, caller: &Caller, id: &str) -> Result<String> {
         self.0.responses.find(caller, id).await
@@ -235,27 +256,6 @@ impl Gateway {
     /// the oldest of users who have too many. Returns how many.
     pub async fn prune_responses(&self, kept: Duration) -> Result<u64> {
         self.0.responses.prune(kept).await
-    }
-
-    /// A call that is no chat: embeddings, pictures, sound and the like. Dropped, it is
-    /// cancelled or read on as a chat is.
-    pub async fn task(
-        &self,
-        wishes: Wishes,
-        caller: Arc<Caller>,
-        request: TaskRequest,
-        request_id: RequestId,
-    ) -> Result<Response<GatewayBody>> {
-        let attendance = Arc::new(Attendance::default());
-        let call = task::run(
-            self.clone(),
-            wishes,
-            caller,
-            request,
-            request_id,
-            Arc::clone(&attendance),
-        );
-        Attended::new(call, attendance, self.0.drains.clone()).await
     }
 
     /// The models this caller may use, in OpenAI's shape.

@@ -191,7 +191,7 @@ fn worst(request: &TaskRequest, model: &Model, candidate: &Candidate) -> PicoUsd
 }
 
 /// What is billed, and whether that is a guess: what was told, and what was not told
-/// by estimate. Tokens that nobody pays for are not guessed.
+/// by estimate. What nobody pays for is not guessed.
 fn billed(request: &TaskRequest, price: &PriceVersion, told: Option<&Told>) -> (Usage, bool) {
     let estimate = request.estimate();
     let by_token = price.has_token_price();
@@ -201,8 +201,13 @@ fn billed(request: &TaskRequest, price: &PriceVersion, told: Option<&Told>) -> (
         None if by_token => estimate,
         None => Usage::default(),
     };
+    let by_piece = price.has_piece_price();
+    let pieces_guessed = match told {
+        Some(told) => by_piece && !told.pieces_counted,
+        None => by_piece && !request.knows_pieces(),
+    };
     let pieces = match told {
-        Some(told) if told.pieces_counted => told.pieces,
+        Some(told) if !pieces_guessed => told.pieces,
         _ => estimate.extra,
     };
     let Extra {
@@ -219,11 +224,7 @@ fn billed(request: &TaskRequest, price: &PriceVersion, told: Option<&Told>) -> (
         units,
         ..usage.extra
     };
-    let pieces_guessed = match told {
-        Some(told) => !told.pieces_counted,
-        None => !request.knows_pieces(),
-    };
-    let is_guess = (by_token && tokens.is_none()) || (pieces_guessed && !by_token);
+    let is_guess = pieces_guessed || (by_token && tokens.is_none());
     (usage, is_guess)
 }
 

@@ -270,6 +270,14 @@ impl Prices {
         self.dearest_input().0 > 0 || self.dearest_output().0 > 0
     }
 
+    /// Whether anything is billed by the piece, or by the request.
+    pub fn has_piece_price(&self) -> bool {
+        [self.image, self.character, self.audio_second, self.request]
+            .into_iter()
+            .flatten()
+            .any(|price| price.0 > 0)
+    }
+
     /// Whether a call that asks for `tier` can be billed: a tier that may be
     /// dearer than the usual one needs its own price.
     pub fn knows(&self, tier: ServiceTier) -> bool {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use cf_base::{Clock, Currency, Id, Nanos, Random, Timestamp};
 use cf_db::{Db, DbError, Tx, Value};
+use tokio::task::JoinSet;
 
 use crate::account::{
     Account, By, Entry, INSERT_ENTRY, SELECT, date, entry_values, in_order, lock, main, read,
@@ -17,6 +18,9 @@ use crate::period::Period;
 /// Windows that are reset in one transaction: SQLite's one writer is held for
 /// some milliseconds, PostgreSQL's rows are locked for so long.
 const CHUNK: usize = 250;
+/// Transactions at a time on PostgreSQL, which works on each with a processor of
+/// its own.
+const LANES: usize = 2;
 /// Windows found due at a time.
 const FOUND: i64 = 16_384;
 /// Closed periods in one answer.
@@ -106,6 +110,8 @@ pub async fn reset_budget(
 /// Returns how many were reset.
 pub async fn reset_due_budgets(db: &Db, clock: &Clock, random: &Random) -> cf_base::Result<usize> {
     end_due_increases(db, clock, random).await?;
+    // Of different owners, so that none waits for another; SQLite has one writer.
+    let lanes = if db.is_postgres() { LANES } else { 1 };
     let mut done = 0;
     loop {
         let due = db
@@ -120,17 +126,23 @@ pub async fn reset_due_budgets(db: &Db, clock: &Clock, random: &Random) -> cf_ba
             .iter()
             .map(|row| row.at(0))
             .collect::<Result<Vec<Id>, _>>()?;
-        for chunk in owners.chunks(CHUNK) {
-            let (db, chunk) = (db.clone(), chunk.to_vec());
-            let (clock, random) = (clock.clone(), random.clone());
-            // On a thread that may be blocked. Nobody waits for the disk: after a
+        let chunks: Vec<&[Id]> = owners.chunks(CHUNK).collect();
+        for at_once in chunks.chunks(lanes) {
+            // On threads that may be blocked. Nobody waits for the disk: after a
             // power cut what was not written is still due. The calls that came
             // meanwhile are next, as SQLite's writer is handed round in turn.
-            let work = tokio::task::spawn_blocking(move || {
-                tokio::runtime::Handle::current()
-                    .block_on(reset_owners(&db, &chunk, &clock, &random))
-            });
-            reset += work.await.map_err(cf_base::Error::internal)??;
+            let mut works = JoinSet::new();
+            for chunk in at_once {
+                let (db, chunk) = (db.clone(), chunk.to_vec());
+                let (clock, random) = (clock.clone(), random.clone());
+                works.spawn_blocking(move || {
+                    tokio::runtime::Handle::current()
+                        .block_on(reset_owners(&db, &chunk, &clock, &random))
+                });
+            }
+            while let Some(work) = works.join_next().await {
+                reset += work.map_err(cf_base::Error::internal)??;
+            }
         }
         done += reset;
         // What another node has done, or what cannot be done, is not tried for ever.

@@ -228,10 +228,13 @@ impl ChatRequest<'_> {
         }
     }
 
-    /// Whether a word stands in the body; perhaps where letters are written as
-    /// numbers.
+    /// Whether a word stands in the body; perhaps where digits or letters of it may
+    /// be written as numbers.
     fn may_say(&self, word: &[u8]) -> bool {
-        memmem::find(self.body(), word).is_some() || memmem::find(self.body(), b"\\u00").is_some()
+        let body = self.body();
+        // Those of ASCII begin so; what is beyond it is often written as numbers.
+        let hides = |at: usize| matches!(body.get(at + 4), Some(b'3'..=b'7'));
+        memmem::find(body, word).is_some() || memmem::find_iter(body, b"\\u00").any(hides)
     }
 
     /// Searches in the web at most.
@@ -245,6 +248,9 @@ impl ChatRequest<'_> {
             }
             _ => 0,
         };
+        if !self.may_say(b"web_search") {
+            return by_field;
+        }
         by_field + self.search_tools(SEARCHES)
     }
 
@@ -413,6 +419,8 @@ mod tests {
         assert_eq!(claude(cached), (true, false));
         assert_eq!(claude(hour), (true, true));
         assert_eq!(claude(hidden), (true, true));
+        let umlaut = r#""messages":[{"content":"Gr\u00fc\u00dfe"}]"#;
+        assert_eq!(claude(umlaut), (false, false));
         assert_eq!(writes(Provider::OpenAi, "gpt-5.6", plain), (true, false));
         assert_eq!(
             writes(Provider::Gemini, "gemini-3-pro", plain),

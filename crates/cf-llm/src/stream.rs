@@ -394,7 +394,7 @@ impl ChatStream {
     /// [`ChatStream::usage`].
     pub fn other_models(&self) -> Vec<(String, Usage)> {
         match &self.mode {
-            Mode::OpenAi(_) | Mode::Responses(_) | Mode::Task(_) | Mode::FromOpenAi { .. } => {
+            Mode::OpenAi(_) | Mode::Responses(_) | Mode::FromOpenAi { .. } | Mode::Task(_) => {
                 Vec::new()
             }
             Mode::Anthropic(reader) | Mode::Translated { reader, .. } => reader.other_models(),

@@ -25,7 +25,7 @@ mod transcription;
 mod usage;
 
 use bytes::Bytes;
-use cf_base::{Error, Extra, Kind, Result, Usage, Work};
+use cf_base::{Error, Extra, Kind, Result, ServiceTier, Usage, Work};
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
 use serde::Deserialize;
@@ -118,6 +118,8 @@ enum Reading {
     Events,
     /// Events that the sound is taken out of.
     Sound,
+    /// JSON that the sound is taken out of.
+    SoundInJson,
 }
 
 /// A call to a provider, without what every call has.
@@ -229,6 +231,7 @@ impl TaskRequest {
             }
         };
         let (model, drop_params) = (fields.model()?, fields.drop_params()?);
+        check_tier(fields.text("service_tier")?.as_deref())?;
         drop(fields);
         Ok(Self {
             task,
@@ -248,6 +251,7 @@ impl TaskRequest {
             }
             _ => return Err(Error::invalid("The body must be application/json.")),
         };
+        check_tier(form.text("service_tier")?)?;
         Ok(Self {
             task,
             model: fields::check_model(form.text("model")?)?,
@@ -338,7 +342,7 @@ impl TaskRequest {
                 match &self.wanted {
                     Wanted::Embeddings(task) => task.calls(&body, place, &mut dropping)?,
                     Wanted::Images(task) => task.calls(&body, place, &mut dropping)?,
-                    Wanted::Speech(task) => task.calls(&body, place)?,
+                    Wanted::Speech(task) => task.calls(&body, place, &mut dropping)?,
                     Wanted::Moderation(task) => task.calls(&body, place)?,
                     Wanted::Rerank(task) => task.calls(&body, place, &mut dropping)?,
                     Wanted::CountTokens(task) => task.calls(&body, place, wishes)?,
@@ -403,6 +407,7 @@ impl TaskPlan {
         match self.reading {
             Reading::Bytes => true,
             Reading::Sound | Reading::Events => true,
+            Reading::SoundInJson => false,
             _ => task.stream() && events,
         }
     }
@@ -468,6 +473,7 @@ impl TaskPlan {
                 rerank.ranks(&Body::parse(body).ok()?, id, first)
             }
             (Wanted::CountTokens(_), _) => CountTokens::reply(first),
+            (Wanted::Speech(task), Reading::SoundInJson) => task.reply(first),
             (Wanted::Moderation(_), _) => {
                 #[derive(Deserialize)]
                 struct Results {
@@ -494,6 +500,18 @@ impl Told {
             "code": "content_filter",
         }});
         Some(Bytes::from(body.to_string()))
+    }
+}
+
+/// A tier that costs more has no price here.
+fn check_tier(name: Option<&str>) -> Result<()> {
+    let tier = name.map_or(Ok(ServiceTier::Standard), str::parse);
+    match tier {
+        Ok(tier) if tier.is_cheaper() => Ok(()),
+        _ => Err(Error::invalid_field(
+            "service_tier",
+            "service_tier: no price of it is known for this endpoint; leave service_tier out.",
+        )),
     }
 }
 

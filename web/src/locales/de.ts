@@ -570,6 +570,7 @@ export const de: typeof en = {
       'Ein Superuser hat kein Budget und daher keine API-Schlüssel. Melden Sie sich als Benutzer an, oder öffnen Sie einen Benutzer, um Schlüssel zu verwalten.',
     example: 'Beispielaufruf',
     spent: '{{used}} von {{total}}',
+    budgetsTitle: 'Budgets des Schlüssels „{{name}}“',
   },
   billingKeys: {
     title: 'Billing-Schlüssel',

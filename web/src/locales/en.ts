@@ -201,7 +201,8 @@ export const en = {
       'You have no budget yet. A product has to be assigned to your account first; an administrator can do that under Users.',
     in_use: 'This entry is still used by others, such as users. Change those first.',
     invalid_api_key: 'Your session has ended. Please sign in again.',
-    key_in_use: 'The provider key "{{key}}" is used by {{models}}. Take it out of the deployments there first.',
+    key_in_use:
+      'The provider key "{{key}}" is used by {{models}}. Take it out of the deployments there first.',
     unavailable: 'The service is not available; nothing was changed. Please try again later.',
     internal_error: 'Something went wrong on the server. Its log says what.',
     wrong_credentials: 'Email or password is wrong.',
@@ -552,6 +553,7 @@ export const en = {
       'A superuser has no budget and so no API keys. Sign in as a user, or open a user to manage keys.',
     example: 'Example call',
     spent: '{{used}} of {{total}}',
+    budgetsTitle: 'Budgets of the key “{{name}}”',
   },
   billingKeys: {
     title: 'Billing keys',

@@ -177,6 +177,32 @@ async fn migrating_again_changes_nothing_and_a_newer_schema_is_refused() {
     }
 }
 
+/// An upgrade is done or not done: nobody starts on half of one.
+#[tokio::test]
+async fn a_migration_that_fails_in_the_middle_leaves_nothing_behind() {
+    for test in databases().await {
+        let clock = Clock::system();
+        // The database of an older program, in which a later statement will fail: the
+        // first table of the migration is not there, the others stand in its way.
+        for sql in [
+            "delete from schema_migrations where version >= 7",
+            "drop table usage_hours",
+        ] {
+            test.db.execute(sql, vec![]).await.unwrap();
+        }
+        let failed = test.db.migrate(&clock).await.unwrap_err().to_string();
+        assert!(
+            failed.contains("usage_tenant_hours"),
+            "{}: {failed}",
+            test.name
+        );
+        let state = test.db.migration_state().await.unwrap();
+        assert_eq!(state.current, 6, "{}", test.name);
+        let made = test.db.query("select 1 from usage_hours", vec![]).await;
+        assert!(made.is_err(), "{}: its first table was kept", test.name);
+    }
+}
+
 #[tokio::test]
 async fn a_dropped_transaction_gives_its_connection_and_its_locks_back() {
     for test in databases().await.into_iter().filter(|t| t.db.is_postgres()) {

@@ -102,11 +102,20 @@ impl PriceVersion {
 
     /// Whether tokens are paid for, by us or by the customer.
     pub fn has_token_price(&self) -> bool {
+        self.either(Prices::has_token_price)
+    }
+
+    /// Whether pieces or requests are paid for, by us or by the customer.
+    pub fn has_piece_price(&self) -> bool {
+        self.either(Prices::has_piece_price)
+    }
+
+    fn either(&self, has: fn(&Prices) -> bool) -> bool {
         let charged = match &self.charge {
             Charge::Margin(_) => false,
-            Charge::Prices(own) => own.has_token_price(),
+            Charge::Prices(own) => has(own),
         };
-        charged || self.prices.has_token_price()
+        charged || has(&self.prices)
     }
 
     /// Whether both what it costs and what is charged is known of a tier.

@@ -21,7 +21,7 @@ pub struct Fixture {
     pub clock: Clock,
     pub random: Random,
     pub name: &'static str,
-    _test_db: TestDb,
+    test_db: TestDb,
 }
 
 /// One US dollar in the exact unit.
@@ -92,8 +92,13 @@ impl Fixture {
             clock,
             random,
             name: test_db.name,
-            _test_db: test_db,
+            test_db,
         }
+    }
+
+    /// Where the database is, for another process.
+    pub fn location(&self) -> &cf_db::Location {
+        &self.test_db.location
     }
 
     pub fn request(&self, worst: i128, least: i128) -> HoldRequest {

@@ -6,6 +6,7 @@ mod calls;
 mod external;
 mod fixture;
 mod lost_answers;
+mod nodes;
 mod prices;
 mod resets;
 mod rollups;

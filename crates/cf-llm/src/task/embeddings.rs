@@ -415,9 +415,13 @@ fn write<'a>(
             object! {"requests": requests.collect::<Vec<_>>()}
         }
         Format::VertexEmbed => {
+            let mut config = Object::default();
+            config.maybe("taskType", google);
+            config.maybe("outputDimensionality", dimensions);
             let mut json = object! {"content": parts(first())};
-            json.maybe("taskType", google);
-            json.maybe("outputDimensionality", dimensions);
+            if !config.is_empty() {
+                json.put("embedContentConfig", config);
+            }
             json
         }
         Format::VertexPredict => {

@@ -1,13 +1,21 @@
 //! Text to sound.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use cf_base::{Error, Extra, Result, Usage, Work};
+use serde::Deserialize;
 
 use super::fields::Body;
-use super::{Call, Reading, none_of_it};
+use super::usage::{self, Output};
+use super::{Answer, Call, Reading, Told, json_body, none_of_it};
 use crate::Provider;
+use crate::conversation::Dropping;
+use crate::json::{Json, object};
 use crate::place::Place;
 use crate::tokens::{estimated_tokens, length};
 use crate::wire::edits::json_text;
+use crate::wire::prompt::Text;
 
 /// Characters of one request at most; OpenAI takes 4,096.
 const MAX_CHARACTERS: u64 = 100_000;
@@ -95,8 +103,18 @@ impl Speech {
         }
     }
 
-    pub fn calls(&self, body: &Body<'_>, place: &Place<'_>) -> Result<(Vec<Call>, Reading)> {
+    pub fn calls(
+        &self,
+        body: &Body<'_>,
+        place: &Place<'_>,
+        dropping: &mut Dropping,
+    ) -> Result<(Vec<Call>, Reading)> {
         let provider = place.provider;
+        if provider == Provider::Mistral {
+            let json = self.for_mistral(body, place.model, dropping)?;
+            let call = Call::json(place.openai_url("audio/speech")?, json);
+            return Ok((vec![call], Reading::SoundInJson));
+        }
         if !matches!(
             provider,
             Provider::OpenAi | Provider::Azure | Provider::OpenAiCompatible
@@ -117,6 +135,48 @@ impl Speech {
         };
         let call = Call::json(place.openai_url("audio/speech")?, body.with(&set));
         Ok((vec![call], reading))
+    }
+
+    /// Mistral knows voices by another name, and gives the sound within JSON.
+    fn for_mistral(&self, body: &Body<'_>, model: &str, dropping: &mut Dropping) -> Result<Bytes> {
+        let mut json = object! {
+            "model": model.to_owned(), "input": body.needed("input")?,
+            "response_format": self.format.clone(),
+        };
+        for name in body.names() {
+            let Some(raw) = body.raw(name) else { continue };
+            match name {
+                "voice" | "voice_id" => json.put("voice_id", raw),
+                "metadata" => json.put("metadata", raw),
+                "speed" if self.speed != 100 => dropping.refuse("speed")?,
+                "stream_format" if self.events => {
+                    return Err(Error::invalid_field(
+                        "stream_format",
+                        "stream_format: Mistral's speech is not given as events here; leave it out.",
+                    ));
+                }
+                "model" | "input" | "response_format" | "speed" | "stream_format"
+                | "drop_params" => {}
+                other => dropping.refuse(other)?,
+            }
+        }
+        Ok(Json::from(json).to_bytes())
+    }
+
+    /// The sound out of JSON.
+    pub fn reply(&self, answer: &Answer<'_>) -> Option<Told> {
+        #[derive(Deserialize)]
+        struct Spoken<'a> {
+            #[serde(borrow)]
+            audio_data: Text<'a>,
+        }
+        let Text(data) = json_body::<Spoken<'_>>(answer.body)?.audio_data;
+        Some(Told {
+            content_type: Some(self.content_type().to_owned()),
+            tokens: usage::read(answer.body, Output::Sound).tokens,
+            pieces: self.pieces(),
+            ..Told::json(STANDARD.decode(data.as_bytes()).ok()?.into())
+        })
     }
 
     /// What the sound is called.

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use cf_llm::{Answer, Form, Part, Place, Provider, Settings, Task, TaskRequest, Told, Wishes};
 use http::{HeaderMap, HeaderValue};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// A place: what a test calls it, who it is, the model, settings.
@@ -430,6 +431,10 @@ fn what_would_be_billed_by_another_price_is_no_picture_request() {
             json!({"model": "m", "prompt": "x", "size": "9000x9000"}),
             "size",
         ),
+        (
+            json!({"model": "m", "prompt": "x", "service_tier": "priority"}),
+            "service_tier",
+        ),
         (json!({"model": "m"}), "prompt"),
         (json!({"prompt": "x"}), "model"),
     ] {
@@ -555,6 +560,11 @@ fn speech_moderations_and_ranks_are_asked_of_everybody() {
         "moderation": all_sent(&moderation, &[PAINTERS[0]]),
         "rerank": all_sent(&rerank, &rankers),
     }));
+    // Mistral's sound is in JSON.
+    let spoken = json!({"audio_data": "SUQz"});
+    let heard = told(&speech, &MISTRAL, &[("", spoken)]);
+    assert_eq!((&*heard.body, heard.pieces.characters), (&b"ID3"[..], 5));
+    assert_eq!(heard.content_type.as_deref(), Some("audio/mpeg"));
     let shows = ask(
         Task::Rerank,
         &json!({"model": "public", "query": "q", "documents": ["a", {"text": "b"}],
@@ -631,4 +641,164 @@ fn decode(text: &str) -> Vec<u8> {
     base64::engine::general_purpose::STANDARD
         .decode(text)
         .expect("base64")
+}
+
+/// What was really sent to providers, and what they said; kept beside the
+/// repository, see `recordings.rs`.
+#[test]
+fn recorded_embeddings_are_asked_for_and_read_as_they_were() {
+    let Some(folder) = crate::recordings::folder() else {
+        return;
+    };
+    let text = "Ruby is a programmer's best friend";
+    for (name, to, input, dimensions, tokens) in [
+        (
+            "gemini/embeddings_batch_dimensions",
+            ("", Provider::Gemini, "gemini-embedding-2", "{}"),
+            text,
+            Some(768),
+            8,
+        ),
+        (
+            "bedrock/invoke_embedding_nova",
+            EMBEDDERS[6],
+            text,
+            Some(256),
+            10,
+        ),
+        (
+            "openai/embeddings_small",
+            ("", Provider::OpenAi, "text-embedding-3-small", "{}"),
+            "Test embedding",
+            None,
+            2,
+        ),
+    ] {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect(name);
+        let recording: Value = serde_json::from_str(&text).expect("JSON");
+        let mut body = json!({"model": "public", "input": input});
+        if let Some(dimensions) = dimensions {
+            body["dimensions"] = json!(dimensions);
+        }
+        let request = ask(Task::Embeddings, &body);
+        let sent = sent(&request, &to);
+        let was = recording["request"]["body"].as_str().expect("a body");
+        let was: Value = serde_json::from_str(was).expect("JSON");
+        assert_eq!(sent[0]["body"], was, "{name}");
+        let answer = recording["response"]["body"].as_str().expect("a body");
+        let answer: Value = serde_json::from_str(answer).expect("JSON");
+        let header = &recording["response"]["headers"]["x-amzn-bedrock-input-token-count"];
+        let counted = header.as_str().unwrap_or_default();
+        let told = told(&request, &to, &[(counted, answer)]);
+        assert_eq!(told.tokens.map(|t| t.input), Some(tokens), "{name}");
+        let vector = shown(&told)["data"][0]["embedding"]
+            .as_array()
+            .map(Vec::len);
+        assert_eq!(vector, Some(dimensions.unwrap_or(1536)), "{name}");
+    }
+}
+
+/// JSON of all shapes, with the names that answers have.
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-zA-Z0-9=+/ ]{0,12}".prop_map(Value::from),
+    ];
+    const NAMES: [&str; 27] = [
+        "data",
+        "embedding",
+        "embeddings",
+        "values",
+        "float",
+        "predictions",
+        "usage",
+        "usageMetadata",
+        "promptTokenCount",
+        "totalTokenCount",
+        "candidates",
+        "content",
+        "parts",
+        "inlineData",
+        "images",
+        "finish_reasons",
+        "results",
+        "index",
+        "relevance_score",
+        "text",
+        "duration",
+        "seconds",
+        "input_tokens",
+        "output_tokens",
+        "inputTokens",
+        "meta",
+        "billed_units",
+    ];
+    leaf.prop_recursive(5, 40, 5, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::vec((proptest::sample::select(&NAMES), inner), 0..5)
+                .prop_map(|fields| fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_provider_answers_is_read_or_not(answer in anything(), more: Vec<u8>) {
+        let requests = [
+            ask(Task::Embeddings, &json!({"model": "m", "input": "x", "encoding_format": "base64"})),
+            ask(Task::Images, &json!({"model": "m", "prompt": "x"})),
+            ask(Task::Moderation, &json!({"model": "m", "input": "x"})),
+            ask(Task::Rerank, &json!({"model": "m", "query": "q", "documents": ["d"],
+                "return_documents": true})),
+            ask(Task::CountTokens, &json!({"model": "m",
+                "messages": [{"role": "user", "content": "x"}]})),
+            TaskRequest::form(Task::Transcription, form(&[("model", "m")], &["file"])).expect("a form"),
+        ];
+        let rankers = ("", Provider::Bedrock, "cohere.rerank-v3-5:0", "{}");
+        let places = all(&EMBEDDERS).into_iter().chain(PAINTERS).chain([rankers]);
+        let headers = HeaderMap::new();
+        let bodies = [Bytes::from(answer.to_string()), Bytes::from(more)];
+        for to in places {
+            let settings = settings(&to);
+            for request in &requests {
+                let Ok(plan) = request.plan(&at(&to, &settings), &Wishes::default()) else {
+                    continue;
+                };
+                for body in &bodies {
+                    let answers = [Answer { headers: &headers, body }];
+                    if let Some(told) = plan.reply(request, "m", "id", 1, &answers) {
+                        prop_assert!(told.tokens.is_none_or(|t| t.prompt_tokens() <= 1 << 44));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_a_client_sends_is_taken_or_refused(body in anything(), more: Vec<u8>) {
+        let mut named = body.clone();
+        if let Some(fields) = named.as_object_mut() {
+            fields.insert("model".into(), "m".into());
+            let some = fields.values().next().cloned().unwrap_or_default();
+            for name in ["input", "prompt", "query", "documents", "messages", "dimensions", "n", "size"] {
+                fields.insert(name.into(), some.clone());
+            }
+        }
+        for task in [Task::Embeddings, Task::Images, Task::Speech, Task::Moderation, Task::Rerank,
+            Task::CountTokens] {
+            let bodies = [body.to_string().into(), named.to_string().into(), Bytes::from(more.clone())];
+            for body in bodies {
+                let Ok(request) = TaskRequest::json(task, body) else { continue };
+                let settings = settings(&OPENAI);
+                let place = at(&OPENAI, &settings);
+                let bound = request.bound(&place, None, None);
+                // Whatever is estimated was reserved.
+                prop_assert!(request.estimate().prompt_tokens() <= bound.input.max(1));
+            }
+        }
+    }
 }

@@ -416,3 +416,55 @@ async fn the_demo_provider_answers_and_says_what_it_is() {
     assert!(answer.text().ends_with("data: [DONE]\n\n"));
     test.assert_settled().await;
 }
+
+/// Whatever is found under `/v1`, by key or by session, in whoever's name: nothing
+/// reaches a provider for somebody whose budget is used up.
+#[tokio::test]
+async fn no_route_leads_past_a_budget_that_is_used_up() {
+    /// Counting is free at the providers that have it.
+    const FREE: &str = "/v1/messages/count_tokens";
+    let source = include_str!("../../src/routes.rs");
+    let routes: std::collections::BTreeSet<&str> = source
+        .split('"')
+        .filter(|text| text.starts_with("/v1/") && !text.contains('{') && !text.contains(' '))
+        .collect();
+    assert!(routes.contains("/v1/chat/completions") && routes.contains("/v1/messages"));
+    for test in TestApp::each().await {
+        let (poor, rich) = (test.user("poor").await, test.user("rich").await);
+        let nothing = json!({"budget_total": 0.000_000_01});
+        let change = test.root.change("users", &poor.id, &nothing);
+        change.await.expect(200);
+        // As much as any endpoint may want.
+        let body = json!({
+            "model": "small", "max_tokens": 20, "user": rich.id,
+            "messages": [{"role": "user", "content": "Hi"}], "input": "Hi", "prompt": "Hi",
+            "query": "Hi", "documents": ["Hi"], "voice": "alloy",
+        });
+        let callers = [
+            poor.by_key(),
+            poor.clone(),
+            poor.by_key()
+                .with("x-user-id", &rich.id)
+                .with("x-litellm-end-user-id", &rich.id)
+                .with("openai-organization", &rich.id),
+        ];
+        for route in routes.iter().filter(|route| **route != FREE) {
+            for caller in &callers {
+                let answer = caller.post(route, &body).await;
+                let told = answer.text();
+                assert!(answer.status.is_client_error(), "{route}: {told}");
+                if ["/v1/chat/completions", "/v1/messages"].contains(route) {
+                    assert_eq!(answer.status, 403, "{route}: {told}");
+                    assert!(told.contains("Budget exceeded"), "{route}: {told}");
+                }
+            }
+        }
+        assert_eq!(test.upstream.received().len(), 0, "{}", test.name);
+        // The other one's budget is as it was, and opens the way.
+        rich.by_key()
+            .post("/v1/chat/completions", &body)
+            .await
+            .expect(200);
+        test.assert_settled().await;
+    }
+}

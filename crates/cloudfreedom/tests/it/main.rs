@@ -7,5 +7,6 @@ mod chaos;
 mod cluster;
 mod commands;
 mod faults;
+mod memory;
 mod process;
 mod trouble;

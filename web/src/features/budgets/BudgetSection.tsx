@@ -30,11 +30,20 @@ interface Props {
   mayChange: boolean;
 }
 
-/** The budgets of a user or tenant: how far each is used, what was added for a while, and earlier periods. */
-export function BudgetSection({ owners, id, mayChange }: Props) {
+interface SectionProps extends Props {
+  /** Told when a dialog of the section opens or closes, where the section stands in one itself. */
+  onDialog?: (open: boolean) => void;
+}
+
+/** The budgets of a user, tenant or key: how far each is used, what was added for a while, and earlier periods. */
+export function BudgetSection({ owners, id, mayChange, onDialog }: SectionProps) {
   const { t } = useTranslation();
   const budgets = useBudgets(owners, id);
-  const [open, setOpen] = useState<'windows' | 'increase' | null>(null);
+  const [open, setOpenAlone] = useState<'windows' | 'increase' | null>(null);
+  const setOpen = (which: 'windows' | 'increase' | null) => {
+    setOpenAlone(which);
+    onDialog?.(which !== null);
+  };
   const close = () => setOpen(null);
   if (budgets.error)
     return (

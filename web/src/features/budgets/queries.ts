@@ -10,7 +10,7 @@ export const MAIN = 'main';
 export const MAX_WINDOWS = 8;
 
 /** Whose budgets: the word of the endpoint is also the head of the query keys. */
-export type Owners = 'users' | 'tenants';
+export type Owners = 'users' | 'tenants' | 'keys';
 
 export interface BudgetWindow {
   name: string;
@@ -102,7 +102,12 @@ export function useClosedPeriods(owners: Owners, id: string, page: number) {
 export function useBudgetActions(owners: Owners, id: string) {
   const queries = useQueryClient();
   const onSuccess = () =>
-    Promise.all([owners, 'ledger_entries'].map((name) => queries.invalidateQueries({ queryKey: [name] })));
+    Promise.all(
+      // The records of keys are called otherwise.
+      [owners, ...(owners === 'keys' ? ['api_keys'] : []), 'ledger_entries'].map((name) =>
+        queries.invalidateQueries({ queryKey: [name] }),
+      ),
+    );
   const set = useMutation({
     mutationFn: (windows: WindowSpec[]) => call<Budgets>('PUT', path(owners, id), { windows }),
     onSuccess,

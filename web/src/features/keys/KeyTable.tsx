@@ -15,6 +15,7 @@ import { SecretOnce } from '../../ui/SecretOnce';
 import { useKeyColumns } from './columns';
 import { Example } from './Example';
 import { KeyForm, RotateForm } from './form';
+import { KeyBudgets } from './KeyBudgets';
 import { useKeyActions } from './queries';
 
 /** The keys of one user, to make, rotate and revoke them. `headed`: as a part of another page. */
@@ -23,6 +24,7 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
   const [page, setPage] = useState(1);
   const [creating, setCreating] = useState(false);
   const [rotating, setRotating] = useState<ApiKeyRecord | null>(null);
+  const [budgets, setBudgets] = useState<ApiKeyRecord | null>(null);
   const [shown, setShown] = useState<CreatedApiKey | null>(null);
   const [ask, dialog] = useConfirm();
   const actions = useKeyActions();
@@ -49,6 +51,7 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
         <RowMenu
           name={key.name}
           actions={[
+            { label: t('budgets.title'), onClick: () => setBudgets(key) },
             { label: t('keys.rotate'), onClick: () => setRotating(key) },
             { label: t('keys.revoke'), onClick: () => askRevoke(key), danger: true },
           ]}
@@ -87,6 +90,7 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
       {creating && (
         <KeyForm userId={headed ? userId : undefined} onClose={() => setCreating(false)} onKey={setShown} />
       )}
+      {budgets && <KeyBudgets record={budgets} userRole={user.data?.role} onClose={() => setBudgets(null)} />}
       {rotating && <RotateForm record={rotating} onClose={() => setRotating(null)} onKey={setShown} />}
       <SecretOnce
         shown={

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use body::GatewayBody;
-pub use responses::InputPage;
+pub use responses::{InputPage, forget_responses};
 
 use hang_up::{Attendance, Attended, Drains};
 use limits::Limiter;

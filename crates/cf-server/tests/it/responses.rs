@@ -724,6 +724,26 @@ async fn a_user_who_keeps_too_much_loses_the_oldest() {
 }
 
 #[tokio::test]
+async fn responses_go_with_their_user() {
+    for test in TestApp::each().await {
+        let (alice, bob) = (test.user("alice").await, test.user("bob").await);
+        alice.by_key().responded(json!({})).await;
+        let left = bob.by_key().responded(json!({})).await;
+        test.assert_settled().await;
+        let path = format!("/api/collections/users/records/{}", alice.id);
+        test.root.delete(&path).await.expect(204);
+        let of_alice = format!(
+            "select (select count(*) from responses where user_id = '{0}') + \
+             (select count(*) from response_items where user_id = '{0}')",
+            alice.id
+        );
+        assert_eq!(test.count(&of_alice).await, 0, "{}", test.name);
+        bob.by_key().kept(&left).await.expect(200);
+        assert_eq!(test.count("select count(*) from response_items").await, 1);
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_answered_and_not_kept() {
     let test = TestApp::new().await;
     let alice = test.user("alice").await.by_key();

@@ -96,6 +96,7 @@ impl Stack {
                 "--test",
                 "--test-reporter=spec",
                 "test_openai.mjs",
+                "test_responses.mjs",
                 "test_pocketbase.mjs",
                 "test_tasks.mjs",
             ])

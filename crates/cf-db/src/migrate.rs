@@ -76,9 +76,9 @@ const MIGRATIONS: &[Migration] = &[
         postgres: None,
     },
     Migration {
-        version: 11,
+        version: 10,
         name: "pieces",
-        sql: include_str!("../../../migrations/0011_pieces.sql"),
+        sql: include_str!("../../../migrations/0010_pieces.sql"),
         postgres: None,
     },
 ];

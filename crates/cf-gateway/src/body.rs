@@ -96,7 +96,6 @@ impl GatewayBody {
         deadlines: Deadlines,
         ends_at: Instant,
         drains: Option<Drains>,
-        keep: Option<Keep>,
     ) -> Self {
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
@@ -110,8 +109,17 @@ impl GatewayBody {
             deadlines,
             ends_at,
             drains,
-            keep,
+            keep: None,
         })))
+    }
+
+    /// The same, its answer kept when it is whole.
+    #[must_use]
+    pub(crate) fn kept(mut self, keep: Option<Keep>) -> Self {
+        if let Inner::Stream(stream) = &mut self.0 {
+            stream.keep = keep;
+        }
+        self
     }
 }
 

@@ -43,7 +43,7 @@ pub use entry::KeyNews;
 pub use key_test::KeyTest;
 pub use limits::Reached;
 pub use plan::FALLBACKS;
-pub use responses::InputPage;
+pub use responses::{InputPage, forget_responses};
 pub use turn::ComeBack;
 
 use hang_up::{Attendance, Attended, Drains};

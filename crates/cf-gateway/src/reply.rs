@@ -218,9 +218,8 @@ fn stream(
         deadlines,
         call.ends_at,
         drains,
-        call.keep,
     );
-    let mut response = Response::new(body);
+    let mut response = Response::new(body.kept(call.keep));
     *response.headers_mut() = call.headers;
     response
 }

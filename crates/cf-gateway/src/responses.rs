@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cf_base::{Caller, Clock, Error, Kind, Random, Result, Sealed, Sealer, Secret, Timestamp};
-use cf_db::{Db, Row, Value};
+use cf_db::{Db, Row, Tx, Value};
 use cf_llm::{History, Kept, item_id, shown_item};
 use serde_json::value::RawValue;
 
@@ -209,7 +209,8 @@ impl Responses {
 
     /// Forgets what was not used for so long, and what users have too much of.
     pub async fn prune(&self, kept: Duration) -> Result<u64> {
-        let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+        // What is gone on from says so a little late: a conversation goes as a whole.
+        let kept = i64::try_from((kept + NOTED).as_millis()).unwrap_or(i64::MAX);
         let until = self.clock.now().as_millis().saturating_sub(kept);
         let mut gone = 0;
         loop {
@@ -385,6 +386,23 @@ impl Responses {
             None => Err(Error::internal("a kept response cannot be opened")),
         }
     }
+}
+
+/// Forgets the responses of a user or a tenant that is deleted.
+pub async fn forget_responses(tx: &mut Tx, collection: &str, id: &str) -> Result<()> {
+    let of = match collection {
+        "users" => "user_id = $1",
+        "tenants" => "tenant_id = $1",
+        _ => return Ok(()),
+    };
+    let items = format!(
+        "delete from response_items where exists (select 1 from responses r where \
+         r.user_id = response_items.user_id and r.id = response_items.response_id and r.{of})"
+    );
+    tx.execute(&items, vec![id.into()]).await?;
+    let responses = format!("delete from responses where {of}");
+    tx.execute(&responses, vec![id.into()]).await?;
+    Ok(())
 }
 
 impl Keep {

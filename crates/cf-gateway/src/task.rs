@@ -384,7 +384,6 @@ impl Running<'_> {
             deadlines,
             self.ends_at,
             drains,
-            None,
         );
         let mut response = Response::new(body);
         *response.headers_mut() = self.headers;

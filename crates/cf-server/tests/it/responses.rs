@@ -724,6 +724,46 @@ async fn a_user_who_keeps_too_much_loses_the_oldest() {
 }
 
 #[tokio::test]
+async fn responses_go_with_their_user() {
+    for test in TestApp::each().await {
+        let (alice, bob) = (test.user("alice").await, test.user("bob").await);
+        alice.by_key().responded(json!({})).await;
+        let left = bob.by_key().responded(json!({})).await;
+        test.assert_settled().await;
+        let path = format!("/api/collections/users/records/{}", alice.id);
+        test.root.delete(&path).await.expect(204);
+        let of_alice = format!(
+            "select (select count(*) from responses where user_id = '{0}') + \
+             (select count(*) from response_items where user_id = '{0}')",
+            alice.id
+        );
+        assert_eq!(test.count(&of_alice).await, 0, "{}", test.name);
+        bob.by_key().kept(&left).await.expect(200);
+        assert_eq!(test.count("select count(*) from response_items").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_kept_is_an_answer_all_the_same() {
+    for test in TestApp::each().await {
+        let alice = test.user("alice").await.by_key();
+        test.execute("drop table responses").await;
+        let plain = alice.respond(json!({})).await.expect(200).json();
+        assert_eq!(plain["status"], "completed");
+        test.upstream
+            .next(Reply::chat_stream(&["Hel", "lo"], 10, 2));
+        let streamed = alice.respond(json!({"stream": true})).await.expect(200);
+        assert_eq!(events(&streamed).last().unwrap().0, "response.completed");
+        test.assert_settled().await;
+        let booked = "select count(*) from usage_logs where status = 'ok'";
+        assert_eq!(test.count(booked).await, 2, "{}", test.name);
+        // Going on from what cannot be read is our fault, not the client's.
+        let gone = json!({"previous_response_id": id(&plain)});
+        alice.respond(gone).await.expect(500);
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_answered_and_not_kept() {
     let test = TestApp::new().await;
     let alice = test.user("alice").await.by_key();

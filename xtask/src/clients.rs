@@ -95,6 +95,7 @@ impl Stack {
             .args([
                 "--test",
                 "--test-reporter=spec",
+                "test_ai_sdk.mjs",
                 "test_openai.mjs",
                 "test_responses.mjs",
                 "test_pocketbase.mjs",

@@ -116,23 +116,31 @@ async fn fill(db: &Db, users: i64, rows: i64) -> Result<()> {
     Ok(())
 }
 
-/// Sums the rows by hour and day, in the words of the migration that made those tables.
+/// The migrations that made tables of sums.
+const SUMS: [&str; 2] = [
+    include_str!("../../../migrations/0007_rollups.sql"),
+    include_str!("../../../migrations/0009_routing.sql"),
+];
+
+/// Sums the rows by hour, day and provider key, in the words of the migrations that
+/// made those tables.
 async fn sum(db: &Db) -> Result<()> {
-    let migration = include_str!("../../../migrations/0007_rollups.sql");
-    let lines = migration.lines().filter(|line| !line.starts_with("--"));
-    let text = lines.collect::<Vec<_>>().join("\n");
-    let inserts = text
-        .split(';')
-        .filter(|s| s.trim().starts_with("insert into "));
-    for insert in inserts {
-        let table = insert
-            .split_whitespace()
-            .nth(2)
-            .context("a table has a name")?;
-        let mut tx = db.begin().await?;
-        tx.execute(&format!("delete from {table}"), vec![]).await?;
-        tx.execute(insert, vec![]).await?;
-        tx.commit().await?;
+    for migration in SUMS {
+        let lines = migration.lines().filter(|line| !line.starts_with("--"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let inserts = text
+            .split(';')
+            .filter(|s| s.trim().starts_with("insert into "));
+        for insert in inserts {
+            let table = insert
+                .split_whitespace()
+                .nth(2)
+                .context("a table has a name")?;
+            let mut tx = db.begin().await?;
+            tx.execute(&format!("delete from {table}"), vec![]).await?;
+            tx.execute(insert, vec![]).await?;
+            tx.commit().await?;
+        }
     }
     Ok(())
 }

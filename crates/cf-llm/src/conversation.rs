@@ -7,7 +7,7 @@ use cf_base::Error;
 use serde_json::value::RawValue;
 
 /// Most tools of one request; providers take a few hundred at most.
-pub(crate) const MAX_TOOLS: usize = 1024;
+const MAX_TOOLS: usize = 1024;
 
 /// A request.
 #[derive(Debug, Default)]
@@ -154,6 +154,29 @@ pub(crate) enum ToolChoice<'a> {
     None,
     /// This one.
     Tool(Cow<'a, str>),
+}
+
+impl ToolChoice<'_> {
+    /// By the word that OpenAI has for it.
+    pub(crate) fn find(word: &str) -> Option<Self> {
+        match word {
+            "auto" => Some(Self::Auto),
+            "none" => Some(Self::None),
+            "required" => Some(Self::Required),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses more tools than anybody needs.
+pub(crate) fn check_tools(number: usize) -> Result<(), Error> {
+    if number <= MAX_TOOLS {
+        return Ok(());
+    }
+    Err(Error::invalid_field(
+        "tools",
+        format!("There are more than {MAX_TOOLS} tools."),
+    ))
 }
 
 #[derive(Debug)]

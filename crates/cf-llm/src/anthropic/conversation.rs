@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::conversation::{
-    Block, Call, CallResult, Content, Conversation, Effort, Format, MAX_TOOLS, Source, Speaker,
-    Tool, ToolChoice,
+    Block, Call, CallResult, Content, Conversation, Effort, Format, Source, Speaker, Tool,
+    ToolChoice, check_tools,
 };
 use crate::openai::conversation::{CacheWire, number};
 use crate::seal::unseal_id;
@@ -374,12 +374,7 @@ fn source<'a>(field: &str, source: Option<SourceWire<'a>>) -> Result<Source<'a>>
 
 fn read_tools(raw: &RawValue) -> Result<Vec<Tool<'_>>> {
     let tools: Vec<ToolWire<'_>> = value("tools", raw)?;
-    if tools.len() > MAX_TOOLS {
-        return Err(Error::invalid_field(
-            "tools",
-            format!("There are more than {MAX_TOOLS} tools."),
-        ));
-    }
+    check_tools(tools.len())?;
     let mut read = Vec::with_capacity(tools.len());
     for (at, tool) in tools.into_iter().enumerate() {
         if let Some(Text(kind)) = tool.kind.filter(|Text(kind)| kind != "custom") {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::conversation::{CacheWire, FunctionWire, value};
-use crate::conversation::{Format, MAX_TOOLS, Tool, ToolChoice};
+use crate::conversation::{Format, Tool, ToolChoice, check_tools};
 use crate::wire::prompt::Text;
 
 #[derive(Deserialize)]
@@ -63,12 +63,7 @@ struct SchemaWire<'a> {
 
 pub(super) fn read_tools(raw: &RawValue) -> Result<Vec<Tool<'_>>> {
     let tools: Vec<ToolWire<'_>> = value("tools", raw)?;
-    if tools.len() > MAX_TOOLS {
-        return Err(Error::invalid_field(
-            "tools",
-            format!("There are more than {MAX_TOOLS} tools."),
-        ));
-    }
+    check_tools(tools.len())?;
     let mut read = Vec::with_capacity(tools.len());
     for (at, tool) in tools.into_iter().enumerate() {
         let Text(kind) = tool.kind;
@@ -99,12 +94,8 @@ pub(super) fn read_choice(raw: &RawValue) -> Result<ToolChoice<'_>> {
         )
     };
     if raw.get().starts_with('"') {
-        return match &*value::<Text<'_>>("tool_choice", raw)?.0 {
-            "auto" => Ok(ToolChoice::Auto),
-            "none" => Ok(ToolChoice::None),
-            "required" => Ok(ToolChoice::Required),
-            _ => Err(bad()),
-        };
+        let Text(word) = value::<Text<'_>>("tool_choice", raw)?;
+        return ToolChoice::find(&word).ok_or_else(bad);
     }
     let choice: ChoiceWire<'_> = value("tool_choice", raw)?;
     match choice.function {

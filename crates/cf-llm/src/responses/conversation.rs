@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::thought::Thought;
 use crate::conversation::{
-    Block, Call, CallResult, Content, Conversation, Effort, Format, MAX_TOOLS, Source, Speaker,
-    Tool, ToolChoice,
+    Block, Call, CallResult, Content, Conversation, Effort, Format, Source, Speaker, Tool,
+    ToolChoice, check_tools,
 };
 use crate::json::object_of;
 use crate::openai::conversation::{number, source_of, value};
@@ -265,12 +265,7 @@ fn read_text<'a>(raw: &'a RawValue, c: &mut Conversation<'a>) -> Result<()> {
 
 fn read_tools(raw: &RawValue) -> Result<Vec<Tool<'_>>> {
     let tools: Vec<ToolWire<'_>> = value("tools", raw)?;
-    if tools.len() > MAX_TOOLS {
-        return Err(Error::invalid_field(
-            "tools",
-            format!("There are more than {MAX_TOOLS} tools."),
-        ));
-    }
+    check_tools(tools.len())?;
     let mut read = Vec::with_capacity(tools.len());
     for (at, tool) in tools.into_iter().enumerate() {
         let field = format!("tools[{at}]");
@@ -307,12 +302,8 @@ fn read_choice(raw: &RawValue) -> Result<ToolChoice<'_>> {
         )
     };
     if raw.get().starts_with('"') {
-        return match &*value::<Text<'_>>("tool_choice", raw)?.0 {
-            "auto" => Ok(ToolChoice::Auto),
-            "none" => Ok(ToolChoice::None),
-            "required" => Ok(ToolChoice::Required),
-            _ => Err(bad()),
-        };
+        let Text(word) = value::<Text<'_>>("tool_choice", raw)?;
+        return ToolChoice::find(&word).ok_or_else(bad);
     }
     let choice: ChoiceWire<'_> = value("tool_choice", raw)?;
     match choice.name {

@@ -8,7 +8,7 @@ use cf_base::{Error, Result};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::wire::edits::{Edits, Fields, json_text};
+use crate::wire::edits::{Edits, Fields, fold, json_text};
 use crate::wire::prompt::Text;
 
 /// Longest name of a model.
@@ -29,7 +29,7 @@ impl<'a> Body<'a> {
                 "We could not parse the JSON body of your request: {e}."
             ))
         })?;
-        let mut names: Vec<String> = fields.iter().map(|(name, _)| fold(name)).collect();
+        let mut names: Vec<Cow<'_, str>> = fields.iter().map(|(name, _)| fold(name)).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             let name: String = twice[0].chars().take(100).collect();
@@ -118,14 +118,6 @@ pub(super) fn check_model(name: Option<&str>) -> Result<String> {
         .ok_or_else(|| {
             Error::invalid_field("model", "You must provide a model parameter, as a string.")
         })
-}
-
-/// As servers do that match names without regard to case. Two letters beyond ASCII
-/// fold to ASCII ones (long s, Kelvin sign).
-fn fold(name: &str) -> String {
-    name.replace('\u{17f}', "s")
-        .replace('\u{212a}', "k")
-        .to_lowercase()
 }
 
 #[cfg(test)]

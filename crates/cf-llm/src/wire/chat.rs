@@ -9,7 +9,7 @@ use cf_base::{Error, ServiceTier};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::edits::{Edits, Fields, json_text, without};
+use super::edits::{Edits, Fields, fold, json_text, without};
 use super::prompt::{Prompt, Text};
 use crate::Provider;
 use crate::bound::SEARCHES;
@@ -571,14 +571,9 @@ impl<'a> ChatRequest<'a> {
             "prompt",
             "best_of",
         ];
-        // The two letters beyond ASCII that fold to ASCII ones (long s, Kelvin sign).
-        let fold = |name: &str| {
-            name.replace('\u{17f}', "s")
-                .replace('\u{212a}', "k")
-                .to_lowercase()
-        };
         for (name, _) in &self.fields {
-            if let Some(known) = ACTED_ON.iter().find(|known| fold(name) == **known)
+            let folded = fold(name);
+            if let Some(known) = ACTED_ON.iter().find(|known| folded == **known)
                 && name != known
             {
                 return Err(Error::invalid(format!(

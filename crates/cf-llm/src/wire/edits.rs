@@ -111,6 +111,17 @@ pub(crate) fn without(body: &Bytes, left_out: &[&str], added: &[(&str, String)])
     Bytes::from(out)
 }
 
+/// A name as servers read it that match names without regard to case. Two letters
+/// beyond ASCII fold to ASCII ones (long s, Kelvin sign). Most names stay as they are.
+pub(crate) fn fold(name: &str) -> Cow<'_, str> {
+    let folds = |b: u8| b.is_ascii_uppercase() || !b.is_ascii();
+    if !name.bytes().any(folds) {
+        return Cow::Borrowed(name);
+    }
+    let folded = name.replace('\u{17f}', "s").replace('\u{212a}', "k");
+    Cow::Owned(folded.to_lowercase())
+}
+
 pub(crate) fn json_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

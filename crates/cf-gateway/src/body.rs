@@ -90,13 +90,17 @@ impl GatewayBody {
 
     /// A stream with the meter of its call; at `ends_at` it is cut off.
     pub(crate) fn stream(
+        inner: &crate::Inner,
         upstream: Upstream,
         dialect: Option<Dialect>,
         meter: Meter,
-        deadlines: Deadlines,
         ends_at: Instant,
-        drains: Option<Drains>,
     ) -> Self {
+        let (usual, deployment) = (inner.deadlines, meter.deployment());
+        let deadlines = deployment.map_or(usual, |d| d.terms.deadlines(usual));
+        let drains = deployment
+            .is_some_and(|d| d.key.hang_up.drains(true))
+            .then(|| inner.drains.clone());
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
             dialect,

@@ -13,7 +13,7 @@ use crate::body::GatewayBody;
 use crate::hang_up::Attendance;
 use crate::meter::Meter;
 use crate::plan::{Way, find_model, likely_tokens, ways};
-use crate::reply::{self, Call, describe, set};
+use crate::reply::{self, Call, describe, name_deployment, name_dropped, set};
 use crate::reserve::{Reservation, WorstCase, reserve};
 use crate::responses::Keep;
 use crate::turn::{Taken, TakenBy, Turn};
@@ -116,18 +116,10 @@ pub async fn chat(
             }
         }
     };
-    // Who was asked last is told also with a refusal.
-    if let Some(deployment) = meter.deployment() {
-        let provider = deployment.key.provider.as_str();
-        set(&mut call.headers, "x-cf-model", &deployment.model);
-        set(&mut call.headers, "x-cf-provider", provider);
-    }
+    name_deployment(&mut call.headers, &meter);
     match taken {
         Ok((Taken { route, dropped, by }, most)) => {
-            if !dropped.is_empty() {
-                let dropped = dropped.join(",");
-                set(&mut call.headers, "x-cf-dropped-params", &dropped);
-            }
+            name_dropped(&mut call.headers, &dropped);
             match by {
                 TakenBy::Demo => reply::demo(call, route, most, meter).await,
                 TakenBy::Provider(response) => reply::answer(call, route, response, meter).await,

@@ -114,20 +114,33 @@ pub async fn answer(
         return Ok(stream(call, route, Upstream::Http(body), meter));
     }
     meter.first_byte();
-    let whole = tokio::time::timeout_at(call.ends_at, Limited::new(body, REPLY).collect());
-    let error = match whole.await {
-        Ok(Ok(body)) => return plain(call, route, body.to_bytes(), meter).await,
-        Ok(Err(cause)) => {
-            let sentence = "The provider's answer broke off or was too large.";
-            Error::new(Kind::Upstream { status: 502 }, sentence).because(cause)
+    match read(body, call.ends_at).await {
+        Ok(body) => plain(call, route, body, meter).await,
+        Err(error) => {
+            drop(meter.break_off());
+            Err(error)
         }
-        Err(_) => {
-            let sentence = "The provider did not finish its answer in time.";
-            Error::new(Kind::Upstream { status: 504 }, sentence)
-        }
-    };
-    drop(meter.break_off());
-    Err(error)
+    }
+}
+
+/// A whole answer, within limits of size and time.
+pub async fn read(body: Incoming, ends_at: Instant) -> Result<Bytes> {
+    let whole = tokio::time::timeout_at(ends_at, Limited::new(body, REPLY).collect());
+    match whole.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(cause)) => Err(too_large().because(cause)),
+        Err(_) => Err(Error::new(
+            Kind::Upstream { status: 504 },
+            "The provider did not finish its answer in time.",
+        )),
+    }
+}
+
+pub fn too_large() -> Error {
+    Error::new(
+        Kind::Upstream { status: 502 },
+        "The provider's answer broke off or was too large.",
+    )
 }
 
 /// A whole reply: booked, then released.
@@ -201,27 +214,33 @@ fn stream(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/event-stream; charset=utf-8"),
     );
-    call.headers
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Proxies in front must not collect what is meant to flow.
-    set(&mut call.headers, "x-accel-buffering", "no");
-    let deadlines = (meter.deployment()).map_or(call.inner.deadlines, |d| {
-        d.terms.deadlines(call.inner.deadlines)
-    });
-    let drains = (meter.deployment())
-        .is_some_and(|d| d.key.hang_up.drains(true))
-        .then(|| call.inner.drains.clone());
-    let body = GatewayBody::stream(
-        upstream,
-        Some(call.request.dialect),
-        meter,
-        deadlines,
-        call.ends_at,
-        drains,
-    );
+    let_flow(&mut call.headers);
+    let dialect = Some(call.request.dialect);
+    let body = GatewayBody::stream(call.inner, upstream, dialect, meter, call.ends_at);
     let mut response = Response::new(body.kept(call.keep));
     *response.headers_mut() = call.headers;
     response
+}
+
+/// Who was asked last, which is told also with a refusal.
+pub fn name_deployment(headers: &mut HeaderMap, meter: &Meter) {
+    if let Some(deployment) = meter.deployment() {
+        set(headers, "x-cf-model", &deployment.model);
+        set(headers, "x-cf-provider", deployment.key.provider.as_str());
+    }
+}
+
+/// What was left out of the request, as the client asked.
+pub fn name_dropped(headers: &mut HeaderMap, dropped: &[String]) {
+    if !dropped.is_empty() {
+        set(headers, "x-cf-dropped-params", &dropped.join(","));
+    }
+}
+
+/// Proxies in front must not collect what is meant to flow.
+pub fn let_flow(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    set(headers, "x-accel-buffering", "no");
 }
 
 pub fn budget(headers: &mut HeaderMap, remaining: Nanos) {

@@ -12,9 +12,7 @@ use cf_llm::{
 };
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::attempt::{Attempt, refused};
@@ -23,7 +21,10 @@ use crate::hang_up::Attendance;
 use crate::meter::Meter;
 use crate::models::{Deployment, Model};
 use crate::plan::{Candidate, candidates_at, find_model};
-use crate::reply::{REPLY, books_late, budget, describe, set, whole};
+use crate::reply::{
+    REPLY, books_late, budget, describe, let_flow, name_deployment, name_dropped, read, set,
+    too_large, whole,
+};
 use crate::turn::{Taken, TakenBy, Turn};
 use crate::{Gateway, Inner};
 
@@ -100,7 +101,8 @@ pub async fn run(
     let (estimate, _) = billed(&request, &candidates[0].price, None);
     meter.expect(estimate);
 
-    let planned: Mutex<Option<(TaskPlan, Vec<Outgoing>)>> = Mutex::new(None);
+    // Of the deployment that is asked last.
+    let mut planned: Option<(TaskPlan, Vec<Outgoing>)> = None;
     let turn = Turn {
         inner,
         request_id: &request_id,
@@ -117,15 +119,11 @@ pub async fn run(
             let first = calls
                 .next()
                 .ok_or_else(|| refused(Error::internal("a plan without a call")))?;
-            *planned.lock() = Some((plan, calls.collect()));
+            planned = Some((plan, calls.collect()));
             Ok(Attempt::of(first))
         })
         .await;
-    if let Some(deployment) = meter.deployment() {
-        let provider = deployment.key.provider.as_str();
-        set(&mut running.headers, "x-cf-model", &deployment.model);
-        set(&mut running.headers, "x-cf-provider", provider);
-    }
+    name_deployment(&mut running.headers, &meter);
     let taken = match taken {
         Ok(taken) => taken,
         Err(failure) if failure.taken => {
@@ -146,14 +144,8 @@ pub async fn run(
         }
     };
     let Taken { dropped, by, .. } = taken;
-    if !dropped.is_empty() {
-        set(
-            &mut running.headers,
-            "x-cf-dropped-params",
-            &dropped.join(","),
-        );
-    }
-    match (by, planned.into_inner()) {
+    name_dropped(&mut running.headers, &dropped);
+    match (by, planned) {
         (TakenBy::Demo, _) => running.demo(meter).await,
         (TakenBy::Provider(response), Some((plan, more))) => {
             running.answer(plan, more, response, meter).await
@@ -367,45 +359,17 @@ impl Running<'_> {
         if let Ok(shown) = HeaderValue::from_str(&shown) {
             self.headers.insert(header::CONTENT_TYPE, shown);
         }
-        self.headers
-            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        // Proxies in front must not collect what is meant to flow.
-        set(&mut self.headers, "x-accel-buffering", "no");
-        let drains = (meter.deployment())
-            .is_some_and(|d| d.key.hang_up.drains(true))
-            .then(|| self.inner.drains.clone());
-        let usual = self.inner.deadlines;
-        let terms = meter.deployment().map(|d| d.terms);
-        let deadlines = terms.map_or(usual, |terms| terms.deadlines(usual));
+        let_flow(&mut self.headers);
+        let dialect = is_events.then_some(Dialect::OpenAi);
         let body = GatewayBody::stream(
+            self.inner,
             Upstream::Http(body),
-            is_events.then_some(Dialect::OpenAi),
+            dialect,
             meter,
-            deadlines,
             self.ends_at,
-            drains,
         );
         let mut response = Response::new(body);
         *response.headers_mut() = self.headers;
         response
     }
-}
-
-async fn read(body: Incoming, ends_at: Instant) -> Result<Bytes> {
-    let whole = tokio::time::timeout_at(ends_at, Limited::new(body, REPLY).collect());
-    match whole.await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(cause)) => Err(too_large().because(cause)),
-        Err(_) => Err(Error::new(
-            Kind::Upstream { status: 504 },
-            "The provider did not finish its answer in time.",
-        )),
-    }
-}
-
-fn too_large() -> Error {
-    Error::new(
-        Kind::Upstream { status: 502 },
-        "The provider's answer broke off or was too large.",
-    )
 }

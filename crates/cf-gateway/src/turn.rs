@@ -86,13 +86,13 @@ impl Turn<'_> {
         &self,
         candidates: Vec<Candidate>,
         meter: &mut Meter,
-        prepare: impl Fn(&Deployment) -> Result<Attempt, UpstreamFailure>,
+        mut prepare: impl FnMut(&Deployment) -> Result<Attempt, UpstreamFailure>,
     ) -> Result<Taken, UpstreamFailure> {
         let terms = candidates.first().map(|c| c.deployment.terms);
         let retries = terms.unwrap_or_default().retries;
         let mut round = 0;
         loop {
-            let (failure, wait) = match self.round(&candidates, meter, &prepare).await {
+            let (failure, wait) = match self.round(&candidates, meter, &mut prepare).await {
                 Ok(taken) => return Ok(taken),
                 Err(Missed::Over(failure)) => return Err(failure),
                 Err(Missed::All { last, wait }) => (last, wait),
@@ -111,7 +111,7 @@ impl Turn<'_> {
         &self,
         candidates: &[Candidate],
         meter: &mut Meter,
-        prepare: &impl Fn(&Deployment) -> Result<Attempt, UpstreamFailure>,
+        prepare: &mut impl FnMut(&Deployment) -> Result<Attempt, UpstreamFailure>,
     ) -> Result<Taken, Missed> {
         let clock = &self.inner.clock;
         let mut asked = 0;
@@ -168,7 +168,7 @@ impl Turn<'_> {
         candidate: &Candidate,
         mut entry: Entry,
         meter: &mut Meter,
-        prepare: &impl Fn(&Deployment) -> Result<Attempt, UpstreamFailure>,
+        prepare: &mut impl FnMut(&Deployment) -> Result<Attempt, UpstreamFailure>,
     ) -> Result<Taken, UpstreamFailure> {
         let inner = self.inner;
         let deployment = &candidate.deployment;

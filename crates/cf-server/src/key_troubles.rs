@@ -11,12 +11,10 @@ use cf_mail::{KeyNotice, KeyTrouble, Locale, key_notice};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::notices::{Entry, write_entry};
+use crate::notices::{Entry, Reader, people, write_entry};
 use crate::outbox::NewMail;
 use crate::{App, webhooks};
 
-/// Administrators who are told at most.
-const PEOPLE: usize = 50;
 /// How long a notice is worth mailing.
 const WORTH: Duration = Duration::from_secs(7 * 86_400);
 
@@ -97,12 +95,12 @@ async fn refused(app: &App, key: ProviderKeyId, trouble: &str) -> cf_base::Resul
             data: &told,
         };
         entries.push(write_entry(&mut tx, app, entry).await?);
-        if reader.email.is_empty() {
+        let Some(email) = reader.email.filter(|email| !email.is_empty()) else {
             continue;
-        }
+        };
         let mail = NewMail {
             event: "provider_key",
-            to: &reader.email,
+            to: &email,
             name: &reader.name,
             user_id: &reader.id,
             tenant_id: "",
@@ -150,41 +148,14 @@ async fn publish(app: &App, collection: &str, action: Action, id: &str) {
     }
 }
 
-/// Somebody to tell.
-struct Reader {
-    id: String,
-    name: String,
-    email: String,
-    locale: Locale,
-}
-
 async fn administrators(tx: &mut cf_db::Tx) -> cf_base::Result<Vec<Reader>> {
-    let rows = tx
-        .query(
-            &format!(
-                "select u.id, u.name, u.email, case when u.locale <> '' then u.locale \
-                 else coalesce(t.locale, 'de') end from users u \
-                 left join tenants t on t.id = u.tenant_id where u.role = 'admin' \
-                 and u.status = 'active' order by u.created limit {PEOPLE}"
-            ),
-            vec![],
-        )
-        .await?;
-    let mut readers = Vec::new();
-    for row in &rows {
-        readers.push(Reader {
-            id: row.at(0)?,
-            name: row.at(1)?,
-            email: row.at(2)?,
-            locale: Locale::of(&row.at::<String>(3)?),
-        });
-    }
+    let mut readers = people(tx, "admin", "").await?;
     if readers.is_empty() {
         // Superusers see it in the portal.
         readers.push(Reader {
             id: String::new(),
             name: String::new(),
-            email: String::new(),
+            email: None,
             locale: Locale::En,
         });
     }

@@ -215,12 +215,12 @@ async fn default_thresholds(db: &Db) -> cf_base::Result<Vec<i64>> {
 }
 
 /// Somebody to tell.
-struct Reader {
-    id: String,
-    name: String,
-    locale: Locale,
+pub struct Reader {
+    pub id: String,
+    pub name: String,
+    pub locale: Locale,
     /// Where to write to; none: only the portal tells.
-    email: Option<String>,
+    pub email: Option<String>,
 }
 
 async fn give(app: &App, owner: &Owner, seen: &Budget, thresholds: &[i64]) -> cf_base::Result<()> {
@@ -345,25 +345,9 @@ async fn readers(tx: &mut Tx, owner: &Owner) -> cf_base::Result<Vec<Reader>> {
     }
     let mut readers = Vec::new();
     for (role, mails) in [("tenant_admin", true), ("admin", false)] {
-        let rows = tx
-            .query(
-                &format!(
-                    "select u.id, u.name, u.email, case when u.locale <> '' then u.locale \
-                     else coalesce(t.locale, 'de') end from users u \
-                     left join tenants t on t.id = u.tenant_id where u.role = $1 \
-                     and u.status = 'active' and ($1 = 'admin' or u.tenant_id = $2) \
-                     order by u.created limit {PEOPLE}"
-                ),
-                vec![role.into(), owner.id.into()],
-            )
-            .await?;
-        for row in &rows {
-            readers.push(Reader {
-                id: row.at(0)?,
-                name: row.at(1)?,
-                locale: Locale::of(&row.at::<String>(3)?),
-                email: mails.then_some(row.at(2)?),
-            });
+        for mut reader in people(tx, role, owner.id.as_str()).await? {
+            reader.email = reader.email.filter(|_| mails);
+            readers.push(reader);
         }
     }
     if readers.is_empty() {
@@ -376,6 +360,32 @@ async fn readers(tx: &mut Tx, owner: &Owner) -> cf_base::Result<Vec<Reader>> {
         });
     }
     Ok(readers)
+}
+
+/// The active people of a role: `admin` of the whole, others of one tenant.
+pub async fn people(tx: &mut Tx, role: &str, tenant: &str) -> cf_base::Result<Vec<Reader>> {
+    let rows = tx
+        .query(
+            &format!(
+                "select u.id, u.name, u.email, case when u.locale <> '' then u.locale \
+                 else coalesce(t.locale, 'de') end from users u \
+                 left join tenants t on t.id = u.tenant_id where u.role = $1 \
+                 and u.status = 'active' and ($1 = 'admin' or u.tenant_id = $2) \
+                 order by u.created limit {PEOPLE}"
+            ),
+            vec![role.into(), tenant.into()],
+        )
+        .await?;
+    let mut people = Vec::with_capacity(rows.len());
+    for row in &rows {
+        people.push(Reader {
+            id: row.at(0)?,
+            name: row.at(1)?,
+            locale: Locale::of(&row.at::<String>(3)?),
+            email: Some(row.at(2)?),
+        });
+    }
+    Ok(people)
 }
 
 /// An entry of the portal's notices.

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cf_base::{Clock, MasterKey, Random, Sealer};
-use cf_collections::{ClientLimits, Engine, EngineParts, Hub, RecordError};
+use cf_collections::{Action, ClientLimits, Engine, EngineParts, Hub, RecordError};
 use cf_db::Db;
 use cf_gateway::{Gateway, GatewayParts};
 use cf_http::HttpClient;
@@ -214,6 +214,13 @@ impl App {
             self.refresh().await?;
         }
         Ok(())
+    }
+
+    /// Tells subscribers of a change that is made, whatever becomes of telling it.
+    pub async fn publish(&self, collection: &str, action: Action, id: &str) {
+        if let Err(error) = self.engine.publish(collection, action, id).await {
+            tracing::warn!(error = %error.message, "a change could not be published");
+        }
     }
 
     /// The address of a component or tenant under the base domain.

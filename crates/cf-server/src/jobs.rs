@@ -217,9 +217,7 @@ async fn publish_booked(app: App) {
                     ("usage_logs", Action::Create, usage_id.as_str()),
                     ("users", Action::Update, user_id.as_str()),
                 ] {
-                    if let Err(error) = app.engine.publish(collection, action, id).await {
-                        tracing::warn!(error = %error.message, "a change could not be published");
-                    }
+                    app.publish(collection, action, id).await;
                 }
             }
             Err(RecvError::Lagged(missed)) => {

@@ -120,9 +120,11 @@ async fn refused(app: &App, key: ProviderKeyId, trouble: &str) -> cf_base::Resul
     .await?;
     tx.commit().await?;
     tracing::warn!(provider_key = %key, trouble, "a provider refuses a key");
-    publish(app, "provider_keys", Action::Update, key.as_str()).await;
+    app.publish("provider_keys", Action::Update, key.as_str())
+        .await;
     for id in entries {
-        publish(app, "notifications", Action::Create, id.as_str()).await;
+        app.publish("notifications", Action::Create, id.as_str())
+            .await;
     }
     Ok(())
 }
@@ -137,15 +139,10 @@ async fn works(app: &App, key: ProviderKeyId) -> cf_base::Result<()> {
         .await?;
     if changed > 0 {
         tracing::info!(provider_key = %key, "a provider key works again");
-        publish(app, "provider_keys", Action::Update, key.as_str()).await;
+        app.publish("provider_keys", Action::Update, key.as_str())
+            .await;
     }
     Ok(())
-}
-
-async fn publish(app: &App, collection: &str, action: Action, id: &str) {
-    if let Err(error) = app.engine.publish(collection, action, id).await {
-        tracing::warn!(error = %error.message, "a change could not be published");
-    }
 }
 
 async fn administrators(tx: &mut cf_db::Tx) -> cf_base::Result<Vec<Reader>> {

@@ -297,14 +297,8 @@ async fn give(app: &App, owner: &Owner, seen: &Budget, thresholds: &[i64]) -> cf
     tx.commit().await?;
     tracing::info!(owner = %owner.id, percent, "a budget notice was given");
     for id in entries {
-        // The notice is given, whatever becomes of telling it.
-        if let Err(error) = app
-            .engine
-            .publish("notifications", Action::Create, id.as_str())
-            .await
-        {
-            tracing::warn!(error = %error.message, "a notice could not be published");
-        }
+        app.publish("notifications", Action::Create, id.as_str())
+            .await;
     }
     Ok(())
 }

@@ -273,10 +273,7 @@ impl Owner {
         app.identity.audit(&mut tx, entry).await?;
         tx.commit().await?;
         let (collection, id) = (self.of.collection(), self.id.as_str());
-        // The change is made, whatever becomes of telling it.
-        if let Err(error) = app.engine.publish(collection, Action::Update, id).await {
-            tracing::warn!(error = %error.message, "a change could not be published");
-        }
+        app.publish(collection, Action::Update, id).await;
         Ok(())
     }
 

@@ -2,12 +2,13 @@
 //! their hashes kept, secrets sealed, budgets opened and limits set, and every
 //! change of an administrator is written down.
 
+mod checks;
 mod notices;
 
 use std::sync::{Arc, OnceLock};
 
 use cf_base::{
-    Clock, Currency, Id, Limits, Margin, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId,
+    Clock, Currency, Id, Limits, Nanos, Random, Sealer, Secret, TenantId, Timestamp, UserId,
 };
 use cf_collections::{
     Action, Collection, HookFuture, Hooks, Hub, Level, Principal, Record, RecordError, Result,
@@ -16,14 +17,17 @@ use cf_collections::{
 use cf_db::{Tx, Value};
 use cf_identity::{Actor, AuditEntry, AuthCollection, Identity, NewKey, move_to_tenant};
 use cf_ledger::{
-    AccountKind, By, NewAccount, OwnPrices, Period, PriceList, is_time_zone, open_account,
-    set_limit, set_reset_date, set_time_zone,
+    AccountKind, By, NewAccount, Period, open_account, set_limit, set_reset_date, set_time_zone,
 };
 use serde_json::{Map, Value as Json, json};
 
+use self::checks::{
+    check_day, check_model, check_product, check_regions, check_secret_moves, check_slug,
+    check_terms, check_windows, check_zone,
+};
 use self::notices::{check_setting, check_thresholds};
 use crate::outbox;
-use crate::plans::{PERIOD_DAYS, Plan, check_product_windows};
+use crate::plans::{PERIOD_DAYS, Plan};
 
 /// The record engine's hooks.
 pub struct Wiring {
@@ -682,24 +686,6 @@ const TENANTS_OWNERS: &str = "select id from tenants where id = $1 \
 const USERS_OWNERS: &str = "select id from users where id = $1 \
     union select id from api_keys where user_id = $1";
 
-/// Days, weeks and months of budgets begin by the tenant's clock.
-fn check_zone(write: &Write) -> Result<()> {
-    match write.text("time_zone") {
-        Some(zone) if !is_time_zone(zone) => Err(RecordError::field(
-            "time_zone",
-            "validation_invalid_value",
-            "A time zone such as Europe/Berlin.",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn check_windows(write: &Write) -> Result<()> {
-    write
-        .text("budget_windows")
-        .map_or(Ok(()), check_product_windows)
-}
-
 fn id(text: &str) -> Result<Id> {
     Id::parse(text).map_err(|_| RecordError::not_found())
 }
@@ -714,155 +700,6 @@ fn key_error(error: &cf_base::Error) -> RecordError {
         },
         error.message.clone(),
     )
-}
-
-/// When other models are asked in its place, and which; its prices.
-fn check_model(write: &Write) -> Result<()> {
-    const CAUSES: [&str; 3] = ["unavailable", "context_length", "content_filter"];
-    let list = |field| -> Vec<String> {
-        let text = write.text(field);
-        text.and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default()
-    };
-    if let Some(unknown) = (list("fallback_on").iter()).find(|c| !CAUSES.contains(&c.as_str())) {
-        return Err(RecordError::field(
-            "fallback_on",
-            "validation_not_in_invalid",
-            format!(
-                "There is no cause \"{unknown}\"; causes are {}.",
-                CAUSES.join(", ")
-            ),
-        ));
-    }
-    if list("fallbacks").len() > cf_gateway::FALLBACKS {
-        return Err(RecordError::field(
-            "fallbacks",
-            "validation_invalid_value",
-            format!("At most {} models.", cf_gateway::FALLBACKS),
-        ));
-    }
-    check_prices(write)
-}
-
-/// A region that names none would shut a tenant out of every model.
-fn check_regions(write: &Write) -> Result<()> {
-    let regions: Vec<String> = (write.text("regions"))
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    let names = |region: &String| !region.trim().trim_end_matches('*').is_empty();
-    if regions.iter().all(names) {
-        return Ok(());
-    }
-    Err(RecordError::field(
-        "regions",
-        "validation_invalid_value",
-        "Names of regions, such as eu or europe-west3.",
-    ))
-}
-
-fn check_prices(write: &Write) -> Result<()> {
-    let Some(text) = write.text("prices") else {
-        return Ok(());
-    };
-    let json: Json = serde_json::from_str(text).unwrap_or(Json::Null);
-    OwnPrices::parse(&json)
-        .map(drop)
-        .map_err(|sentence| RecordError::field("prices", "validation_invalid_value", sentence))
-}
-
-/// What customers pay: a margin that can be one, a price list that can be read.
-fn check_terms(write: &Write) -> Result<()> {
-    let kept = 1..cf_ledger::LEAST_RETENTION_DAYS;
-    if let Some(Value::Int(days)) = write.get("usage_retention_days")
-        && kept.contains(days)
-    {
-        return Err(RecordError::field(
-            "usage_retention_days",
-            "validation_invalid_value",
-            format!(
-                "Usage is kept for {} days at least; 0 is as the installation.",
-                kept.end
-            ),
-        ));
-    }
-    if let Some(Value::Real(percent)) = write.get("margin")
-        && Margin::of_percent(*percent).is_none()
-    {
-        return Err(RecordError::field(
-            "margin",
-            "validation_invalid_value",
-            "A margin is -100 to 10000 percent.",
-        ));
-    }
-    let Some(text) = write.text("prices") else {
-        return Ok(());
-    };
-    let json: Json = serde_json::from_str(text).unwrap_or(Json::Null);
-    PriceList::parse(&json)
-        .map(drop)
-        .map_err(|sentence| RecordError::field("prices", "validation_invalid_value", sentence))
-}
-
-/// The day decides which rate is in force, by its order as text.
-fn check_day(write: &Write) -> Result<()> {
-    match write.text("date") {
-        Some(day) if Timestamp::parse(day).is_none_or(|time| time.to_day() != day) => {
-            Err(RecordError::field(
-                "date",
-                "validation_invalid_value",
-                "A day such as 2026-01-31.",
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A user without a product has no limits but the budget: only administrators
-/// of the whole may leave it out.
-fn check_product(principal: &Principal, write: &Write, new: bool) -> Result<()> {
-    let without = match write.text("product_id") {
-        Some(product) => product.is_empty(),
-        None => new,
-    };
-    if without && principal.level() == Level::TenantAdmin {
-        return Err(RecordError::field(
-            "product_id",
-            "validation_required",
-            "Choose the user's product.",
-        ));
-    }
-    Ok(())
-}
-
-/// A secret stays with the address it was entered for: whoever changes the
-/// address must know it.
-fn check_secret_moves(old: &Record, write: &Write) -> Result<()> {
-    let moves = ["base_url", "provider", "url"]
-        .iter()
-        .any(|field| write.text(field).is_some_and(|new| new != old.text(field)));
-    let entered = write.input_text("secret").is_some_and(|s| !s.is_empty());
-    if moves && !entered && !old.text("secret").is_empty() {
-        return Err(RecordError::field(
-            "secret",
-            "validation_required",
-            "Enter the secret again when the address or the provider changes.",
-        ));
-    }
-    Ok(())
-}
-
-/// Names that components have under the base domain.
-const RESERVED_SLUGS: &[&str] = &["api", "admin", "billing", "www"];
-
-fn check_slug(write: &Write) -> Result<()> {
-    match write.text("slug") {
-        Some(slug) if RESERVED_SLUGS.contains(&slug) => Err(RecordError::field(
-            "slug",
-            "validation_not_in_invalid",
-            "This name belongs to a component of the program; choose another.",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// What became different: `{"field": [before, after]}`; of a new or deleted

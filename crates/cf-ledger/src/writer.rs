@@ -123,13 +123,19 @@ fn thread(name: &str, work: impl Future<Output = ()> + Send + 'static) -> cf_bas
             let work = std::panic::AssertUnwindSafe(|| runtime.block_on(work));
             // Without its books the process must not go on; a supervisor starts it
             // again, and what was open is closed by rule.
-            if std::panic::catch_unwind(work).is_err() {
+            if std::panic::catch_unwind(work).is_err() && !is_over(&runtime) {
                 tracing::error!("the ledger's thread panicked; the process ends");
                 std::process::abort();
             }
         })
         .map(drop)
         .map_err(cf_base::Error::internal)
+}
+
+/// Whether the process is ending anyhow: timers that are waited for then panic.
+fn is_over(runtime: &tokio::runtime::Handle) -> bool {
+    let task = runtime.spawn(std::future::ready(()));
+    runtime.block_on(task).is_err()
 }
 
 /// Tells ends of calls once they are on the disk.
@@ -411,5 +417,31 @@ fn give_up(batch: Vec<Op>, error: &DbError) {
             }
             Op::Flush(reply) => drop(reply),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_waits_for_the_database_ends_with_its_runtime_and_aborts_nothing() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let (begun, begins) = std::sync::mpsc::channel();
+        runtime
+            .block_on(async {
+                thread("waiting", async move {
+                    begun.send(()).unwrap();
+                    tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+                })
+            })
+            .unwrap();
+        begins.recv().unwrap();
+        drop(runtime);
+        // An aborted process tells nobody.
+        assert!(begins.recv().is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cf_base::{Clock, Error, Kind, Secret};
+use cf_base::{Clock, Error, Kind, Secret, Usage};
 use cf_http::{HttpClient, HttpError};
 use cf_llm::{
     Cause, ChatRequest, Credentials, Outgoing, OutputPlan, Provider, Route, UpstreamFailure, Wishes,
@@ -24,6 +24,8 @@ pub struct Attempt {
     pub route: Route,
     /// Fields that were left out, as the client asked.
     pub dropped: Vec<String>,
+    /// What is charged where nobody counts, if not the prompt.
+    pub expects: Option<Usage>,
     outgoing: Outgoing,
 }
 
@@ -50,6 +52,7 @@ impl Attempt {
         Self {
             route: outgoing.route,
             dropped: std::mem::take(&mut outgoing.dropped),
+            expects: None,
             outgoing,
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cf_base::{Caller, Error, RequestId, Result};
-use cf_llm::{ChatRequest, Dialect, UpstreamFailure};
+use cf_base::{Caller, RequestId, Result};
+use cf_llm::{ChatRequest, Dialect};
 use http::{HeaderMap, Response};
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::reply::{self, Call, describe, name_deployment, name_dropped, set};
 use crate::reserve::{Reservation, WorstCase, reserve};
 use crate::responses::Keep;
 use crate::turn::{Taken, TakenBy, Turn};
-use crate::{Asked, Gateway, Inner};
+use crate::{Asked, Gateway};
 
 pub async fn chat(
     gateway: Gateway,
@@ -32,10 +32,14 @@ pub async fn chat(
     let request = ChatRequest::read_as(asked.dialect, &body)?;
     let model = find_model(inner, &caller, &request.model)?;
     let ends_at = Instant::now() + model.terms.deadlines(inner.deadlines).total;
-    let mut ways = ways(inner, &request, &model, &caller)?;
+    let mut ways = ways(inner, &model, &caller, |model| {
+        Way::of_chat(inner, &request, model, &caller)
+    })?;
     let first = &ways[0];
-    let prompt = request.estimated_prompt_tokens().min(first.worst.input());
-    let most = first.output.tokens;
+    let prompt = request
+        .estimated_prompt_tokens()
+        .min(first.plan.worst.input());
+    let most = first.plan.output.tokens;
     let likely = likely_tokens(prompt, request.max_output_tokens, most, request.n);
     let admission = inner.limiter.admit(&caller, first.limits, likely)?;
     let mut headers = HeaderMap::with_capacity(16);
@@ -46,8 +50,11 @@ pub async fn chat(
     }
 
     // The dearest of all that may answer, the models in its place among them.
-    let mut worst = WorstCase::of_all(ways.iter_mut().map(|way| &mut way.worst));
-    let most = ways.iter().map(|way| way.output.tokens).fold(1, u64::max);
+    let mut worst = WorstCase::of_all(ways.iter_mut().map(|way| &mut way.plan.worst));
+    let most = ways
+        .iter()
+        .map(|way| way.plan.output.tokens)
+        .fold(1, u64::max);
     let asked_for = Reservation {
         request: &request,
         body: &body,
@@ -88,40 +95,21 @@ pub async fn chat(
         ends_at,
         stream: request.stream,
     };
-    let mut ways = ways.into_iter();
-    let Some(mut way) = ways.next() else {
-        return Err(Error::internal("a call without a way to go"));
-    };
-    let taken = loop {
-        let (output, lowered) = (way.output, way.lowered);
-        let taken = turn
-            .take(way.candidates, &mut meter, |deployment| {
-                Attempt::new(&request, deployment, output, &asked.wishes)
-            })
-            .await;
-        let goes_on =
-            |failure: &UpstreamFailure| !failure.taken && model.fallback_on.covers(failure.cause);
-        let next = match &taken {
-            Err(failure) if goes_on(failure) => next_way(inner, &mut ways, likely, &mut meter),
-            _ => None,
-        };
-        match next {
-            Some(next) => way = next,
-            None => {
-                if lowered {
-                    let limit = output.tokens.to_string();
-                    set(&mut call.headers, "x-cf-output-limit", &limit);
-                }
-                break taken.map(|taken| (taken, output.tokens));
-            }
-        }
-    };
+    let (taken, plan) = turn
+        .go(ways, &model, likely, &mut meter, |plan, candidate| {
+            Attempt::new(&request, &candidate.deployment, plan.output, &asked.wishes)
+        })
+        .await?;
+    if plan.lowered {
+        let limit = plan.output.tokens.to_string();
+        set(&mut call.headers, "x-cf-output-limit", &limit);
+    }
     name_deployment(&mut call.headers, &meter);
     match taken {
-        Ok((Taken { route, dropped, by }, most)) => {
+        Ok(Taken { route, dropped, by }) => {
             name_dropped(&mut call.headers, &dropped);
             match by {
-                TakenBy::Demo => reply::demo(call, route, most, meter).await,
+                TakenBy::Demo => reply::demo(call, route, plan.output.tokens, meter).await,
                 TakenBy::Provider(response) => reply::answer(call, route, response, meter).await,
             }
         }
@@ -134,26 +122,4 @@ pub async fn chat(
             reply::refuse(call, failure)
         }
     }
-}
-
-/// The next model in place of the one asked for that its own limits let the call to.
-fn next_way(
-    inner: &Inner,
-    ways: &mut impl Iterator<Item = Way>,
-    likely: u64,
-    meter: &mut Meter,
-) -> Option<Way> {
-    for way in ways {
-        let Some(limits) = way.limits else {
-            return Some(way);
-        };
-        match inner.limiter.admit_to(limits, likely) {
-            Ok(admission) => {
-                meter.admit(admission);
-                return Some(way);
-            }
-            Err(_) => meter.tried().limited(&way.public_model),
-        }
-    }
-    None
 }

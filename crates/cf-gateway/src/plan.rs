@@ -28,19 +28,36 @@ pub struct Candidate {
 }
 
 /// A model that may answer: the one asked for, or one in its place.
-pub struct Way {
+pub struct Way<P> {
     pub public_model: String,
     pub candidates: Vec<Candidate>,
+    pub limits: Option<ModelLimits>,
+    /// What a chat brings and costs there, or what another call costs at most.
+    pub plan: P,
+}
+
+/// What a chat may bring and cost at one model.
+pub struct ChatPlan {
     /// What it may cost there at most.
     pub worst: WorstCase,
     pub output: OutputPlan,
     /// Whether the answer may be shorter than the client allows.
     pub lowered: bool,
-    pub limits: Option<ModelLimits>,
 }
 
-impl Way {
-    fn of(
+impl<P> Way<P> {
+    pub fn new(model: &Model, candidates: Vec<Candidate>, plan: P) -> Self {
+        Self {
+            public_model: model.name.clone(),
+            candidates,
+            limits: model.limits(),
+            plan,
+        }
+    }
+}
+
+impl Way<ChatPlan> {
+    pub fn of_chat(
         inner: &Inner,
         request: &ChatRequest<'_>,
         model: &Model,
@@ -50,36 +67,35 @@ impl Way {
         let mut worst = WorstCase::of(request, model, &candidates)?;
         let output = output_plan(request, model, &candidates, worst.input());
         worst.never_above(output.tokens);
-        Ok(Self {
-            public_model: model.name.clone(),
-            candidates,
+        let plan = ChatPlan {
             worst,
             output,
             lowered: output.tell && request.max_output_tokens.is_some(),
-            limits: model.limits(),
-        })
+        };
+        Ok(Self::new(model, candidates, plan))
     }
 
     /// The budget covers no more output than this.
     pub fn lower_to(&mut self, tokens: u64) {
-        if self.output.tokens > tokens {
-            self.output = OutputPlan { tokens, tell: true };
-            self.lowered = true;
+        let plan = &mut self.plan;
+        if plan.output.tokens > tokens {
+            plan.output = OutputPlan { tokens, tell: true };
+            plan.lowered = true;
         }
     }
 }
 
 /// The ways a call may go, one after the other: to the model asked for, then to
 /// those in its place that this caller may use too. At least one.
-pub fn ways(
+pub fn ways<P>(
     inner: &Inner,
-    request: &ChatRequest<'_>,
     model: &Model,
     caller: &Caller,
-) -> Result<Vec<Way>> {
+    way: impl Fn(&Model) -> Result<Way<P>>,
+) -> Result<Vec<Way<P>>> {
     let mut ways = Vec::with_capacity(1);
     let mut refusal = None;
-    match Way::of(inner, request, model, caller) {
+    match way(model) {
         Ok(way) => ways.push(way),
         // It has nobody to go to.
         Err(error)
@@ -95,9 +111,7 @@ pub fn ways(
             continue;
         }
         // What this caller may not use, or what has no price, is not in its place.
-        let way = find_model(inner, caller, name)
-            .and_then(|other| Way::of(inner, request, &other, caller));
-        ways.extend(way);
+        ways.extend(find_model(inner, caller, name).and_then(|other| way(&other)));
     }
     match refusal {
         Some(refusal) if ways.is_empty() => Err(refusal),

@@ -20,7 +20,7 @@ use crate::body::{GatewayBody, Upstream};
 use crate::hang_up::Attendance;
 use crate::meter::Meter;
 use crate::models::{Deployment, Model};
-use crate::plan::{Candidate, candidates_at, find_model};
+use crate::plan::{Candidate, Way, candidates_at, find_model, ways};
 use crate::reply::{
     REPLY, books_late, budget, describe, let_flow, name_deployment, name_dropped, read, set,
     too_large, whole,
@@ -52,18 +52,26 @@ pub async fn run(
     let model = find_model(inner, &caller, &request.model)?;
     let total = model.terms.deadlines(inner.deadlines).total;
     let ends_at = Instant::now() + total;
-    let mut candidates = candidates(inner, &request, &model, &caller)?;
-    let (likely, _) = billed(&request, &candidates[0].price, None);
+    let mut ways = ways(inner, &model, &caller, |model| {
+        way(inner, &request, model, &caller)
+    })?;
+    if request.task == Task::CountTokens {
+        // Another model's tokens are others.
+        ways.truncate(1);
+    }
+    let first = &ways[0];
+    let (likely, _) = billed(&request, &first.candidates[0].price, None);
     let likely = likely
         .prompt_tokens()
         .saturating_add(likely.completion_tokens());
-    let admission = inner.limiter.admit(&caller, model.limits(), likely)?;
+    let admission = inner.limiter.admit(&caller, first.limits, likely)?;
     let mut headers = HeaderMap::with_capacity(12);
     describe(&mut headers, &request_id, &admission);
     if request.dialect() == Dialect::Anthropic {
         set(&mut headers, "request-id", request_id.as_str());
     }
-    let worst = candidates.iter().map(|c| worst(&request, &model, c));
+    // The dearest of all that may answer, the models in its place among them.
+    let worst = ways.iter().map(|way| way.plan);
     let worst = worst.fold(PicoUsd(0), Ord::max);
     let hold = inner
         .ledger
@@ -88,18 +96,17 @@ pub async fn run(
         hold,
         admission,
         inner.clock.clone(),
-        Arc::clone(&candidates[0].price),
+        Arc::clone(&first.candidates[0].price),
         0,
         Arc::clone(&attendance),
     );
-    candidates.retain(|c| request.counts_at(&c.deployment.place()));
-    if candidates.is_empty()
+    let asked = &mut ways[0].candidates;
+    asked.retain(|c| request.counts_at(&c.deployment.place()));
+    if asked.is_empty()
         && let Some(told) = request.estimated_count()
     {
         return running.finish(told, meter).await;
     }
-    let (estimate, _) = billed(&request, &candidates[0].price, None);
-    meter.expect(estimate);
 
     // Of the deployment that is asked last.
     let mut planned: Option<(TaskPlan, Vec<Outgoing>)> = None;
@@ -110,19 +117,22 @@ pub async fn run(
         ends_at,
         stream: request.stream(),
     };
-    let taken = turn
-        .take(candidates, &mut meter, |deployment| {
+    let (taken, _) = turn
+        .go(ways, &model, likely, &mut meter, |_, candidate| {
             let mut plan = request
-                .plan(&deployment.place(), &wishes)
+                .plan(&candidate.deployment.place(), &wishes)
                 .map_err(refused)?;
             let mut calls = std::mem::take(&mut plan.calls).into_iter();
             let first = calls
                 .next()
                 .ok_or_else(|| refused(Error::internal("a plan without a call")))?;
             planned = Some((plan, calls.collect()));
-            Ok(Attempt::of(first))
+            let (expected, _) = billed(&request, &candidate.price, None);
+            let mut attempt = Attempt::of(first);
+            attempt.expects = Some(expected);
+            Ok(attempt)
         })
-        .await;
+        .await?;
     name_deployment(&mut running.headers, &meter);
     let taken = match taken {
         Ok(taken) => taken,
@@ -154,13 +164,14 @@ pub async fn run(
     }
 }
 
-/// Deployments that can be called, with what such calls cost there.
-fn candidates(
+/// The deployments of a model that can be called, with what such calls cost there, and
+/// what this one may cost at most.
+fn way(
     inner: &Inner,
     request: &TaskRequest,
     model: &Model,
     caller: &Caller,
-) -> Result<Vec<Candidate>> {
+) -> Result<Way<PicoUsd>> {
     let ledger = &inner.ledger;
     let free = || Arc::new(PriceVersion::free());
     let price = |deployment: &Deployment| {
@@ -175,7 +186,9 @@ fn candidates(
     if request.task == Task::CountTokens {
         found.iter_mut().for_each(|c| c.price = free());
     }
-    Ok(found)
+    let worst = found.iter().map(|c| worst(request, model, c));
+    let worst = worst.fold(PicoUsd(0), Ord::max);
+    Ok(Way::new(model, found, worst))
 }
 
 /// What the call may cost at most at a deployment.

@@ -17,8 +17,8 @@ use crate::attempt::Attempt;
 use crate::entry::Entry;
 use crate::hang_up::Attendance;
 use crate::meter::Meter;
-use crate::models::Deployment;
-use crate::plan::Candidate;
+use crate::models::{Deployment, Model};
+use crate::plan::{Candidate, Way};
 use crate::terms::Balance;
 
 /// Deployments tried for one call, in each round.
@@ -79,14 +79,70 @@ pub struct ComeBack {
 }
 
 impl Turn<'_> {
+    /// Goes one way after the other, as far as the model asked for has other models
+    /// in its place for what went wrong. Returns what was planned for the last of
+    /// them beside what came of it.
+    pub async fn go<P>(
+        &self,
+        ways: Vec<Way<P>>,
+        model: &Model,
+        likely: u64,
+        meter: &mut Meter,
+        mut prepare: impl FnMut(&P, &Candidate) -> Result<Attempt, UpstreamFailure>,
+    ) -> cf_base::Result<(Result<Taken, UpstreamFailure>, P)> {
+        let mut ways = ways.into_iter();
+        let mut way = ways
+            .next()
+            .ok_or_else(|| Error::internal("a call without a way to go"))?;
+        loop {
+            let plan = way.plan;
+            let taken = self
+                .take(way.candidates, meter, |candidate| prepare(&plan, candidate))
+                .await;
+            let goes_on = |failure: &UpstreamFailure| {
+                !failure.taken && model.fallback_on.covers(failure.cause)
+            };
+            let next = match &taken {
+                Err(failure) if goes_on(failure) => self.next_way(&mut ways, likely, meter),
+                _ => None,
+            };
+            match next {
+                Some(next) => way = next,
+                None => return Ok((taken, plan)),
+            }
+        }
+    }
+
+    /// The next model in place of the one asked for that its own limits let the call to.
+    fn next_way<P>(
+        &self,
+        ways: &mut impl Iterator<Item = Way<P>>,
+        likely: u64,
+        meter: &mut Meter,
+    ) -> Option<Way<P>> {
+        for way in ways {
+            let Some(limits) = way.limits else {
+                return Some(way);
+            };
+            match self.inner.limiter.admit_to(limits, likely) {
+                Ok(admission) => {
+                    meter.admit(admission);
+                    return Some(way);
+                }
+                Err(_) => meter.tried().limited(&way.public_model),
+            }
+        }
+        None
+    }
+
     /// Sends what `prepare` makes of the call to one candidate after the other. On
     /// failure the meter is left to the caller, to be ended as
     /// [`UpstreamFailure::taken`] says.
-    pub async fn take(
+    async fn take(
         &self,
         candidates: Vec<Candidate>,
         meter: &mut Meter,
-        mut prepare: impl FnMut(&Deployment) -> Result<Attempt, UpstreamFailure>,
+        mut prepare: impl FnMut(&Candidate) -> Result<Attempt, UpstreamFailure>,
     ) -> Result<Taken, UpstreamFailure> {
         let terms = candidates.first().map(|c| c.deployment.terms);
         let retries = terms.unwrap_or_default().retries;
@@ -111,7 +167,7 @@ impl Turn<'_> {
         &self,
         candidates: &[Candidate],
         meter: &mut Meter,
-        prepare: &mut impl FnMut(&Deployment) -> Result<Attempt, UpstreamFailure>,
+        prepare: &mut impl FnMut(&Candidate) -> Result<Attempt, UpstreamFailure>,
     ) -> Result<Taken, Missed> {
         let clock = &self.inner.clock;
         let mut asked = 0;
@@ -168,12 +224,12 @@ impl Turn<'_> {
         candidate: &Candidate,
         mut entry: Entry,
         meter: &mut Meter,
-        prepare: &mut impl FnMut(&Deployment) -> Result<Attempt, UpstreamFailure>,
+        prepare: &mut impl FnMut(&Candidate) -> Result<Attempt, UpstreamFailure>,
     ) -> Result<Taken, UpstreamFailure> {
         let inner = self.inner;
         let deployment = &candidate.deployment;
         let started = Instant::now();
-        let mut attempt = match prepare(deployment) {
+        let mut attempt = match prepare(candidate) {
             Ok(attempt) => attempt,
             Err(failure) => {
                 warn(self.request_id, deployment, &failure);
@@ -182,6 +238,9 @@ impl Turn<'_> {
             }
         };
         meter.dispatch(deployment, candidate.price.clone());
+        if let Some(estimate) = attempt.expects {
+            meter.expect(estimate);
+        }
         let drains = deployment.key.hang_up.drains(self.stream);
         self.attendance.set_drain(drains);
         let route = attempt.route;

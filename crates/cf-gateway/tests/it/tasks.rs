@@ -526,6 +526,72 @@ async fn another_deployment_is_asked_and_a_providers_refusal_is_told() {
 }
 
 #[tokio::test]
+async fn another_model_answers_in_its_place_and_its_price_is_billed() {
+    for f in Fixture::each("10").await {
+        let down = MockUpstream::start(Reply::json(503, "{}")).await;
+        let fine = MockUpstream::start(embedded(4)).await;
+        in_place(&f, &down, &fine).await;
+        let answer = ask(&f, Task::Embeddings, embedding()).await.unwrap();
+        assert_eq!(header(&answer, "x-cf-model"), Some("real-other"));
+        let sent = fine.received();
+        assert_eq!(sent.len(), 1);
+        assert_eq!(sent[0].json()["model"], "real-other");
+        assert_eq!(f.spent().await, Nanos(40_000), "{}", f.name);
+        let tried = f.tried().await;
+        assert_eq!(tried.last().unwrap().1, "real-other");
+
+        // Not for what the operator did not choose.
+        f.change("public", "fallback_on", "[\"content_filter\"]")
+            .await;
+        assert!(ask(&f, Task::Embeddings, embedding()).await.is_err());
+        assert_eq!(fine.received().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_off_in_another_models_place_is_charged_by_that_models_kind_of_price() {
+    let f = Fixture::new("10").await;
+    let down = MockUpstream::start(Reply::json(503, "{}")).await;
+    let broken = Reply {
+        steps: vec![Step::Send(Bytes::from_static(b"{\"object\"")), Step::Reset],
+        ..Reply::json(200, "")
+    };
+    let broken = MockUpstream::start(broken).await;
+    in_place(&f, &down, &broken).await;
+    // The model asked for is paid by the character, the one in its place by the token.
+    let by_piece = json!({"input": 0, "output": 0, "character": 1});
+    f.change("public", "prices", by_piece.to_string()).await;
+    assert!(ask(&f, Task::Embeddings, embedding()).await.is_err());
+    let call = f.the_call().await;
+    assert_eq!((&*call.status, call.estimated), ("error", true));
+    assert!(call.prompt_tokens > 0);
+    assert_eq!(call.cost.0, call.prompt_tokens * 10_000);
+}
+
+#[tokio::test]
+async fn tokens_are_not_counted_by_another_model() {
+    let f = Fixture::new("10").await;
+    let down = MockUpstream::start(Reply::json(503, "{}")).await;
+    let other = MockUpstream::start(embedded(4)).await;
+    in_place(&f, &down, &other).await;
+    let body = json!({"model": "public", "messages": [{"role": "user", "content": "Hello"}]});
+    let answer = ask(&f, Task::CountTokens, body).await;
+    assert!(answer.is_ok_and(|answer| answer.status() == 200));
+    assert!(other.received().is_empty());
+}
+
+/// `public`, and `other` in its place, which costs ten times as much.
+async fn in_place(f: &Fixture, public: &MockUpstream, other: &MockUpstream) {
+    for (name, upstream, input) in [("other", other, 10), ("public", public, 1)] {
+        let key = f.key("openai_compatible", &upstream.base_url(), "").await;
+        let deployments = json!([{"provider_key": key, "model": format!("real-{name}")}]);
+        let prices = json!({"prices": {"input": input, "output": 0}});
+        f.model(name, deployments, prices).await;
+    }
+    f.change("public", "fallbacks", "[\"other\"]").await;
+}
+
+#[tokio::test]
 async fn what_a_provider_has_not_is_refused_before_anything_is_sent() {
     let upstream = MockUpstream::start(embedded(1)).await;
     let f = Fixture::new("10").await;

@@ -208,6 +208,8 @@ impl Gateway {
         body: Bytes,
         request_id: RequestId,
     ) -> Result<Response<GatewayBody>> {
+        // A conversation may be long: it is not read for who may not go on with it.
+        self.0.limiter.look(&caller)?;
         let (body, keep) = self.0.responses.complete(&caller, body).await?;
         let asked = Asked {
             dialect: Dialect::Responses,

@@ -156,21 +156,19 @@ impl Limiter {
         model: Option<ModelLimits>,
         tokens: u64,
     ) -> Result<Admission> {
-        let mut scopes = Vec::new();
-        let mut add = |owner, id, limits: Limits| {
-            if !limits.is_none() {
-                scopes.push(Scope { owner, id, limits });
-            }
-        };
-        if let Some(key) = caller.key_id {
-            add(Owner::Key, key.0, caller.key_limits);
+        self.take(scopes(caller, model), tokens)
+    }
+
+    /// Refuses what would be refused anyhow, however small the call, and counts nothing:
+    /// before work that a caller beyond its limits shall not cause.
+    pub fn look(&self, caller: &Caller) -> Result<()> {
+        let scopes = scopes(caller, None);
+        if scopes.is_empty() {
+            return Ok(());
         }
-        add(Owner::User, caller.user_id.0, caller.limits);
-        add(Owner::Tenant, caller.tenant_id.0, caller.tenant_limits);
-        if let Some(model) = model {
-            add(Owner::Model, model.id, model.limits);
-        }
-        self.take(scopes, tokens)
+        self.counters
+            .lock()
+            .check(&scopes, 0, self.clock.now().as_millis())
     }
 
     /// Lets a call of a caller who was let in on to another model.
@@ -199,13 +197,7 @@ impl Limiter {
         let now = self.clock.now().as_millis();
         let mut counters = self.counters.lock();
         counters.sweep(now);
-        for scope in &scopes {
-            let counter = counters.of(scope, now);
-            if let Some((wait, what)) = counter.refuses(tokens) {
-                let standings = counters.standings(&scopes);
-                return Err(limited(wait, scope, what, standings));
-            }
-        }
+        counters.check(&scopes, tokens, now)?;
         for scope in &scopes {
             let counter = counters.of(scope, now);
             counter.requests.take(1);
@@ -217,6 +209,25 @@ impl Limiter {
         admission.scopes = scopes;
         Ok(admission)
     }
+}
+
+/// Whose limits hold for a call.
+fn scopes(caller: &Caller, model: Option<ModelLimits>) -> Vec<Scope> {
+    let mut scopes = Vec::new();
+    let mut add = |owner, id, limits: Limits| {
+        if !limits.is_none() {
+            scopes.push(Scope { owner, id, limits });
+        }
+    };
+    if let Some(key) = caller.key_id {
+        add(Owner::Key, key.0, caller.key_limits);
+    }
+    add(Owner::User, caller.user_id.0, caller.limits);
+    add(Owner::Tenant, caller.tenant_id.0, caller.tenant_limits);
+    if let Some(model) = model {
+        add(Owner::Model, model.id, model.limits);
+    }
+    scopes
 }
 
 impl Admission {
@@ -259,6 +270,17 @@ impl Counters {
         });
         counter.refill(scope.limits, now);
         counter
+    }
+
+    /// Refuses a call that one of these limits has no room for.
+    fn check(&mut self, scopes: &[Scope], tokens: u64, now: i64) -> Result<()> {
+        for scope in scopes {
+            if let Some((wait, what)) = self.of(scope, now).refuses(tokens) {
+                let standings = self.standings(scopes);
+                return Err(limited(wait, scope, what, standings));
+            }
+        }
+        Ok(())
     }
 
     fn standings(&self, scopes: &[Scope]) -> Standings {

@@ -1,8 +1,10 @@
 //! Calls of Responses' clients: reserved, lowered and booked like chats, whatever
 //! the provider speaks.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use cf_base::{Kind, RequestId};
+use cf_base::{Caller, Kind, Limits, RequestId};
 use cf_gateway::{GatewayBody, Wishes};
 use cf_testkit::{MockUpstream, Reply, Step};
 use http::Response;
@@ -12,9 +14,17 @@ use crate::fixture::{Fixture, PATIENCE, SECRET, cost, estimate, frame, header, t
 
 impl Fixture {
     async fn respond(&self, body: &Value) -> cf_base::Result<Response<GatewayBody>> {
+        self.respond_as(&self.caller, body).await
+    }
+
+    async fn respond_as(
+        &self,
+        caller: &Arc<Caller>,
+        body: &Value,
+    ) -> cf_base::Result<Response<GatewayBody>> {
         let id = RequestId::new(self.clock.now(), &self.random);
         let body = Bytes::from(body.to_string());
-        let caller = std::sync::Arc::clone(&self.caller);
+        let caller = Arc::clone(caller);
         self.gateway
             .respond(Wishes::default(), caller, body, id)
             .await
@@ -303,4 +313,29 @@ async fn a_refusal_of_the_provider_comes_back_in_openais_shape() {
     let told: Value = serde_json::from_str(&text(answer.into_body()).await).unwrap();
     assert_eq!(told, refusal);
     assert_eq!(f.the_call().await.cost, cost(0, 0));
+}
+
+#[tokio::test]
+async fn no_conversation_is_read_for_who_is_beyond_a_limit() {
+    let f = Fixture::new("10").await;
+    let upstream = MockUpstream::start(Reply::chat("Hello", 1, 1)).await;
+    f.at(&[&upstream]).await;
+    let caller = Arc::new(Caller {
+        limits: Limits {
+            requests_per_minute: 1,
+            ..Limits::default()
+        },
+        ..(*f.caller).clone()
+    });
+    // That there is no such response would be found by looking for it.
+    let body = asked(json!({"previous_response_id": "resp_nothing"}));
+    let missing = f.respond_as(&caller, &body).await.err().unwrap();
+    assert!(matches!(missing.kind, Kind::Invalid { .. }), "{missing:?}");
+    let first = f.respond_as(&caller, &asked(json!({}))).await.unwrap();
+    text(first.into_body()).await;
+    let refused = f.respond_as(&caller, &body).await.err().unwrap();
+    assert!(matches!(refused.kind, Kind::RateLimited { .. }));
+    f.clock.advance(std::time::Duration::from_secs(60));
+    let missing = f.respond_as(&caller, &body).await.err().unwrap();
+    assert!(matches!(missing.kind, Kind::Invalid { .. }));
 }

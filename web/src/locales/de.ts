@@ -165,7 +165,8 @@ export const de: typeof en = {
   userStatus: { pending: 'Wartet', active: 'Aktiv', suspended: 'Gesperrt' },
   tenantStatus: { active: 'Aktiv', suspended: 'Gesperrt', archived: 'Archiviert' },
   tenantType: { internal: 'Intern', customer: 'Kunde', demo: 'Demo' },
-  keyStatus: { active: 'Aktiv', revoked: 'Widerrufen' },
+  provider: { openai_compatible: 'OpenAI-kompatibler Server', demo: 'Demo (eingebaut, ohne KI)' },
+  keyStatus: { active: 'Aktiv', revoked: 'Widerrufen', expired: 'Abgelaufen' },
   usageStatus: { ok: 'OK', error: 'Fehler', cancelled: 'Abgebrochen', expired: 'Abgelaufen' },
   activeState: { active: 'Aktiv', inactive: 'Inaktiv' },
   validation: {
@@ -671,7 +672,6 @@ export const de: typeof en = {
     exportCsv: 'CSV (Tabelle)',
     exportJsonl: 'JSON Lines',
     attempts: 'Was versucht wurde',
-    outcome: 'Ausgang',
     waits: '{{time}} in Ruhe gelassen',
     tried: {
       ok: 'Beantwortet',

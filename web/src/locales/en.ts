@@ -163,7 +163,8 @@ export const en = {
   userStatus: { pending: 'Pending', active: 'Active', suspended: 'Suspended' },
   tenantStatus: { active: 'Active', suspended: 'Suspended', archived: 'Archived' },
   tenantType: { internal: 'Internal', customer: 'Customer', demo: 'Demo' },
-  keyStatus: { active: 'Active', revoked: 'Revoked' },
+  provider: { openai_compatible: 'OpenAI-compatible server', demo: 'Demo (built in, no AI)' },
+  keyStatus: { active: 'Active', revoked: 'Revoked', expired: 'Expired' },
   usageStatus: { ok: 'OK', error: 'Error', cancelled: 'Cancelled', expired: 'Expired' },
   activeState: { active: 'Active', inactive: 'Inactive' },
   validation: {
@@ -652,7 +653,6 @@ export const en = {
     exportCsv: 'CSV (spreadsheet)',
     exportJsonl: 'JSON Lines',
     attempts: 'What was tried',
-    outcome: 'Outcome',
     waits: 'left alone for {{time}}',
     tried: {
       ok: 'Answered',

@@ -50,6 +50,21 @@ export async function create(page, newLabel, fillIn) {
   ]);
 }
 
+/** Opens the form of a row, lets it be changed, saves, and waits until the dialog is gone. */
+export async function edit(page, row, change) {
+  await row.getByRole("button", { name: /^Actions/ }).click();
+  await page.getByRole("menuitem", { name: "Edit" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.waitFor();
+  await change(dialog);
+  await dialog.getByRole("button", { name: "Save" }).click();
+  const complaint = dialog.getByRole("alert").first();
+  await Promise.race([
+    dialog.waitFor({ state: "hidden" }),
+    complaint.waitFor().then(async () => assert.fail(`edit: ${await complaint.innerText()}`)),
+  ]);
+}
+
 export async function signIn(page, email, password) {
   await fill(page, { Email: email, Password: password });
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
@@ -69,6 +84,16 @@ export async function picture(page, name) {
   const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   await page.setViewportSize(WIDE);
   assert.ok(over <= 0, `${name} is ${over} pixels too wide at 390 pixels`);
+}
+
+/** The same of an open dialog, whose end may lie below: it must not stick out at the side either. */
+export async function dialogPicture(page, dialog, name) {
+  await picture(page, name);
+  await page.setViewportSize(NARROW);
+  await page.waitForTimeout(300);
+  const over = await dialog.evaluate((dialog) => dialog.scrollWidth - dialog.clientWidth);
+  await page.setViewportSize(WIDE);
+  assert.ok(over <= 0, `the dialog ${name} is ${over} pixels too wide at 390 pixels`);
 }
 
 export async function pictureOfFailure(page, name) {

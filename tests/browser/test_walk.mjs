@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
-import { choose, create, field, fill, goTo, open, picture, pictureOfFailure, row, signIn } from "./portal.mjs";
+import { choose, create, dialogPicture, edit, field, fill, goTo, open, picture, pictureOfFailure, row, signIn } from "./portal.mjs";
 
 const { CF_SETUP_URL: setupUrl, CF_PORT: port, CF_MODEL: model, CF_MODEL_URL: modelUrl } = process.env;
 const hasLocalModel = modelUrl !== "";
@@ -132,6 +132,33 @@ step("the admin makes a user and sees the key once", onPortal, async (page) => {
   await created.getByRole("button", { name: "Done" }).click();
   await row(page, user.email).waitFor();
   await picture(page, "users");
+});
+
+step("the admin changes what the user's key may do, and sees it again", onPortal, async (page) => {
+  await goTo(page, "Users");
+  await row(page, user.email).getByRole("link", { name: user.name }).click();
+  await page.getByRole("heading", { level: 2, name: "API keys" }).waitFor();
+  await edit(page, row(page, "default"), async (dialog) => {
+    await fill(dialog, { Name: "Laptop", Expires: "2099-12-31", "Requests a minute": "120", "At the same time": "4" });
+    await field(dialog, "Models").fill(model);
+    await page.keyboard.press("Enter");
+    await field(dialog, "Name").click();
+    await dialogPicture(page, dialog, "key-edit");
+  });
+  const changed = row(page, "Laptop");
+  await changed.filter({ hasText: "Dec 31, 2099" }).filter({ hasText: model }).waitFor();
+  await picture(page, "user");
+  await page.reload();
+  await edit(page, changed, async (dialog) => {
+    for (const [label, value] of Object.entries({ Name: "Laptop", Expires: "2099-12-31", "Requests a minute": "120", "At the same time": "4" }))
+      assert.equal(await field(dialog, label).inputValue(), value, label);
+    await dialog.getByText(model, { exact: true }).waitFor();
+    // A day that is over is refused before anything is sent.
+    await fill(dialog, { Expires: "2020-01-01" });
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.getByText("Please choose a day that is not over.").waitFor();
+    await fill(dialog, { Expires: "2099-12-31" });
+  });
   // Left open: the calls that follow have to appear here by themselves.
   await goTo(page, "Dashboard");
 });
@@ -162,6 +189,23 @@ step("the user stops a long answer", onChat, async (page) => {
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByText("Stopped").first().waitFor();
   await page.getByRole("button", { name: "Send" }).waitFor();
+});
+
+step("the user makes the own key narrower, and not wider", onChat, async (page) => {
+  await page.goto(`http://admin.localhost:${port}/keys`);
+  await signIn(page, user.email, user.password);
+  const key = row(page, "Laptop");
+  await key.waitFor();
+  await picture(page, "keys");
+  await edit(page, key, (dialog) => fill(dialog, { "Requests a minute": "60" }));
+  await key.getByRole("button", { name: /^Actions/ }).click();
+  await page.getByRole("menuitem", { name: "Edit" }).click();
+  const dialog = page.getByRole("dialog");
+  await fill(dialog, { "Requests a minute": "90" });
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await dialog.getByText(/Only less than now/).waitFor();
+  await dialogPicture(page, dialog, "key-edit-own");
+  await dialog.getByRole("button", { name: "Cancel" }).click();
 });
 
 step("the admin sees the call without reloading", onPortal, async (page) => {

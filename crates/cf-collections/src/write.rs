@@ -51,6 +51,11 @@ impl Write {
         self.values.get(column)
     }
 
+    /// Whether a column is counted up or down from what stands in it.
+    pub fn is_relative(&self, column: &str) -> bool {
+        self.deltas.contains_key(column)
+    }
+
     /// A text that the write sets, by its column.
     pub fn text(&self, column: &str) -> Option<&str> {
         match self.values.get(column) {

@@ -79,6 +79,7 @@ impl Service<Request<Body>> for Dispatch {
             .any(|role| inner.app.config.roles.contains(role));
         let cross_origin = request.headers().contains_key(header::ORIGIN);
         let preflight = cross_origin && request.method() == Method::OPTIONS;
+        let is_messages = request.uri().path().starts_with("/v1/messages");
         let wanted = request
             .headers()
             .get(header::ACCESS_CONTROL_REQUEST_HEADERS)
@@ -103,6 +104,10 @@ impl Service<Request<Body>> for Dispatch {
             } else {
                 routes.oneshot(request).await?
             };
+            if is_messages {
+                // Anthropic's clients look for the id under this name, with refusals too.
+                name_request(response.headers_mut(), "request-id", &id);
+            }
             dress(response.headers_mut(), &id, cross_origin);
             Ok(response)
         })
@@ -172,11 +177,15 @@ fn preflight_answer(wanted: Option<HeaderValue>) -> Response {
     response
 }
 
-fn dress(headers: &mut HeaderMap, id: &RequestId, cross_origin: bool) {
-    const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+fn name_request(headers: &mut HeaderMap, name: &'static str, id: &RequestId) {
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        headers.entry(REQUEST_ID).or_insert(value);
+        let name = HeaderName::from_static(name);
+        headers.entry(name).or_insert(value);
     }
+}
+
+fn dress(headers: &mut HeaderMap, id: &RequestId, cross_origin: bool) {
+    name_request(headers, "x-request-id", id);
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

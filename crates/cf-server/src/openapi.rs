@@ -1,9 +1,14 @@
 //! The OpenAPI document of what is ours (records, sign-in and realtime are
 //! PocketBase's and described there), made from the handlers and their types.
 
+pub mod chats;
+pub mod router;
+pub mod tasks;
+
 use axum::response::{IntoResponse, Response};
 use axum::{Json, extract::State};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 
 use crate::App;
@@ -40,15 +45,6 @@ pub struct CoreErrorAnswer {
     data: serde_json::Value,
 }
 
-/// An error of the router, in OpenAI's shape.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes what `error.rs` answers")]
-pub struct RouterErrorAnswer {
-    /// `{"message", "type", "param", "code"}`.
-    #[schema(value_type = Object)]
-    error: serde_json::Value,
-}
-
 /// The header that makes a write safe to repeat.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -64,10 +60,13 @@ pub struct IdempotencyHeader {
 #[openapi(
     info(
         title = "CloudFreedom",
-        description = "Users, budgets and usage for other programs (the Billing API), and what the portal \
-                       calls beside the record API. Money is a decimal number in the currency beside it."
+        description = "The router (`/v1`), users, budgets and usage for other programs (the Billing API), and \
+                       what the portal calls beside the record API. Money is a decimal number in the \
+                       currency beside it."
     ),
     modifiers(&Keys),
+    // What events hold is in no answer by name.
+    components(schemas(chats::ChatCompletionChunk)),
     security(("billing_key" = []), ("session" = [])),
     tags(
         (name = "Users", description = "Users with key, budget and password"),
@@ -78,7 +77,9 @@ pub struct IdempotencyHeader {
         (name = "API keys", description = "Users' keys for the router"),
         (name = "Provider keys", description = "Accounts at the providers: tried out, and their use"),
         (name = "Billing keys", description = "Keys for the Billing API"),
-        (name = "Router", description = "What of OpenAI's API is kept here: its own documents say what the fields mean"),
+        (name = "Router", description = "OpenAI's and Anthropic's APIs, for every model of the caller: the fields that \
+            are read or acted on here. Whatever else a request says reaches a provider that speaks the same, \
+            and an answer may say more"),
         (name = "Server", description = "Health, set-up and what the web part needs to know"),
     )
 )]
@@ -97,17 +98,6 @@ impl Modify for Keys {
             ))),
         );
         components.add_security_scheme(
-            "router_key",
-            SecurityScheme::Http(
-                HttpBuilder::new()
-                    .scheme(HttpAuthScheme::Bearer)
-                    .description(Some(
-                        "A user's API key; `x-api-key` and `api-key` are taken too, and so is a session.",
-                    ))
-                    .build(),
-            ),
-        );
-        components.add_security_scheme(
             "session",
             SecurityScheme::Http(
                 HttpBuilder::new()
@@ -119,6 +109,32 @@ impl Modify for Keys {
             ),
         );
     }
+}
+
+/// A text or several, or one or several lists of tokens; at most so many.
+fn texts_or_tokens(description: &str, most: usize) -> Schema {
+    let token = || {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+    };
+    let list = || ArrayBuilder::new().min_items(Some(1));
+    OneOfBuilder::new()
+        .description(Some(description))
+        .item(Object::with_type(Type::String))
+        .item(
+            list()
+                .items(Object::with_type(Type::String))
+                .max_items(Some(most)),
+        )
+        .item(list().items(token()))
+        .item(
+            list()
+                .items(ArrayBuilder::new().items(token()))
+                .max_items(Some(most)),
+        )
+        .build()
+        .into()
 }
 
 /// The frame of the document; the paths come with the routes.

@@ -204,43 +204,47 @@ fn billing_api() -> OpenApiRouter<App> {
 
 /// The document of what is ours; the same at every host.
 pub fn document() -> utoipa::openapi::OpenApi {
-    OpenApiRouter::with_openapi(openapi::description())
+    let mut document = OpenApiRouter::with_openapi(openapi::description())
         .merge(billing_api())
         .merge(keys_api())
         .merge(messages_api())
         .merge(provider_keys_api())
         .merge(server_api())
-        .merge(responses_api())
+        .merge(models_api())
+        // Served by `router_api`, with slashes in the name.
+        .routes(routes!(tasks::model))
         .routes(routes!(health::billing))
-        .into_openapi()
+        .into_openapi();
+    openapi::router::complete(&mut document);
+    document
 }
 
-/// OpenAI's Responses and legacy completions.
-fn responses_api() -> OpenApiRouter<App> {
+/// What is asked of models.
+fn models_api() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(chat::completions))
         .routes(routes!(chat::legacy))
+        .routes(routes!(chat::messages))
         .routes(routes!(responses::create))
         .routes(routes!(responses::view, responses::delete))
         .routes(routes!(responses::input_items))
         .routes(routes!(responses::cancel))
+        .routes(routes!(tasks::count_tokens))
+        .routes(routes!(tasks::models))
+        .routes(routes!(tasks::embeddings))
+        .routes(routes!(tasks::images))
+        .routes(routes!(tasks::image_edits))
+        .routes(routes!(tasks::transcriptions))
+        .routes(routes!(tasks::translations))
+        .routes(routes!(tasks::speech))
+        .routes(routes!(tasks::moderations))
+        .routes(routes!(tasks::rerank))
 }
 
 fn router_api() -> Router<App> {
     Router::new()
-        .route("/v1/chat/completions", post(chat::completions))
-        .merge(responses_api())
-        .route("/v1/messages", post(chat::messages))
-        .route("/v1/messages/count_tokens", post(tasks::count_tokens))
-        .route("/v1/models", get(tasks::models))
+        .merge(models_api())
         .route("/v1/models/{*model}", get(tasks::model))
-        .route("/v1/embeddings", post(tasks::embeddings))
-        .route("/v1/images/generations", post(tasks::images))
-        .route("/v1/images/edits", post(tasks::image_edits))
-        .route("/v1/audio/transcriptions", post(tasks::transcriptions))
-        .route("/v1/audio/translations", post(tasks::translations))
-        .route("/v1/audio/speech", post(tasks::speech))
-        .route("/v1/moderations", post(tasks::moderations))
-        .route("/v1/rerank", post(tasks::rerank))
         .route("/v1/{*rest}", any_method(no_such_endpoint))
 }
 

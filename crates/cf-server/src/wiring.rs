@@ -3,6 +3,7 @@
 //! change of an administrator is written down.
 
 mod checks;
+mod keys;
 mod notices;
 mod users;
 
@@ -22,6 +23,7 @@ use self::checks::{
     check_day, check_model, check_product, check_regions, check_secret_moves, check_slug,
     check_terms, check_windows, check_zone,
 };
+use self::keys::check_key;
 use self::notices::{check_setting, check_thresholds};
 use crate::outbox;
 use crate::plans::PERIOD_DAYS;
@@ -126,16 +128,7 @@ impl Hooks for Wiring {
                     write.set("trouble_since", "");
                     Ok(())
                 }
-                "api_keys" => {
-                    if old.text("status") == "revoked" && write.text("status").is_some() {
-                        return Err(RecordError::field(
-                            "status",
-                            "validation_invalid_value",
-                            "A revoked key stays revoked; make a new one.",
-                        ));
-                    }
-                    Ok(())
-                }
+                "api_keys" => check_key(scope, &self.clock, old, write).await,
                 "models" => check_model(write),
                 "exchange_rates" => check_day(write),
                 "settings" => check_setting(Some(old), write),

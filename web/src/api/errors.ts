@@ -56,6 +56,7 @@ const KNOWN_FIELD_CODES = [
   'validation_invalid_old_password',
   'validation_invalid_format',
   'validation_in_invalid',
+  'validation_wider',
   'validation_not_allowed',
   'validation_not_in_invalid',
   'validation_only_int_constraint',

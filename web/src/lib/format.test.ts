@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { formatDateTime, formatMilliseconds, formatMoney, isoDay, parseTime } from './format';
+import {
+  formatDateTime,
+  formatMilliseconds,
+  formatMoney,
+  isoDay,
+  lastMoment,
+  localDay,
+  parseTime,
+} from './format';
 
 /** Intl writes narrow and non-breaking spaces; the tests care about the rest. */
 const plain = (text: string) => text.replace(/[\u00a0\u202f]/g, ' ');
@@ -40,5 +48,13 @@ describe('times', () => {
   it('writes durations', () => {
     expect(formatMilliseconds(999.6, 'en')).toBe('1000 ms');
     expect(formatMilliseconds(1250, 'de')).toBe('1,3 s');
+  });
+});
+
+describe('localDay', () => {
+  it('is the day that was chosen, wherever that is', () => {
+    const kept = lastMoment('2026-03-09').toISOString().replace('T', ' ');
+    expect(localDay(kept)).toBe('2026-03-09');
+    expect(localDay('')).toBe('');
   });
 });

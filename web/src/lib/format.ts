@@ -89,6 +89,19 @@ export function formatMilliseconds(value: number | null | undefined, locale: str
   return `${new Intl.NumberFormat(locale, { maximumFractionDigits: 1 }).format(value / 1000)} s`;
 }
 
+/** The calendar day, `YYYY-MM-DD`, of a time of the server where the person is; empty if there is none. */
+export function localDay(value: string | null | undefined): string {
+  const date = parseTime(value);
+  if (!date) return '';
+  const digits = (number: number, length = 2) => String(number).padStart(length, '0');
+  return `${digits(date.getFullYear(), 4)}-${digits(date.getMonth() + 1)}-${digits(date.getDate())}`;
+}
+
+/** A day that is meant to its end, where the person is. */
+export function lastMoment(day: string): Date {
+  return new Date(`${day}T23:59:59`);
+}
+
 /** The calendar day, `YYYY-MM-DD`, so many days before the given moment. Days are counted in UTC, as the server does. */
 export function isoDay(now: Date, daysBefore = 0): string {
   return new Date(now.getTime() - daysBefore * 86_400_000).toISOString().slice(0, 10);

@@ -165,7 +165,8 @@ export const de: typeof en = {
   userStatus: { pending: 'Wartet', active: 'Aktiv', suspended: 'Gesperrt' },
   tenantStatus: { active: 'Aktiv', suspended: 'Gesperrt', archived: 'Archiviert' },
   tenantType: { internal: 'Intern', customer: 'Kunde', demo: 'Demo' },
-  keyStatus: { active: 'Aktiv', revoked: 'Widerrufen' },
+  provider: { openai_compatible: 'OpenAI-kompatibler Server', demo: 'Demo (eingebaut, ohne KI)' },
+  keyStatus: { active: 'Aktiv', revoked: 'Widerrufen', expired: 'Abgelaufen' },
   usageStatus: { ok: 'OK', error: 'Fehler', cancelled: 'Abgebrochen', expired: 'Abgelaufen' },
   activeState: { active: 'Aktiv', inactive: 'Inaktiv' },
   validation: {
@@ -241,6 +242,8 @@ export const de: typeof en = {
     validation_invalid_old_password: 'Das bisherige Passwort ist falsch.',
     validation_invalid_format: 'Dieser Wert hat nicht die richtige Form.',
     validation_in_invalid: 'Bitte einen der möglichen Werte wählen.',
+    validation_wider:
+      'Nur weniger als bisher. Für mehr fragen Sie einen Administrator, oder legen Sie einen neuen Schlüssel an.',
     validation_not_allowed: 'Diesen Wert dürfen Sie hier nicht setzen.',
     validation_not_in_invalid: 'Dieser Name ist vergeben. Bitte einen anderen wählen.',
     validation_only_int_constraint: 'Bitte eine ganze Zahl eingeben.',
@@ -605,10 +608,15 @@ export const de: typeof en = {
     new: 'Neuer API-Schlüssel',
     empty: 'Noch keine API-Schlüssel',
     emptyHint: 'Legen Sie einen Schlüssel an, um die API aus einem Programm aufzurufen.',
+    editTitle: '„{{name}}“ bearbeiten',
+    narrowerHint:
+      'Einen Schlüssel können Sie enger fassen: weniger Modelle, ein früheres Ende, niedrigere Grenzen. Für mehr fragen Sie einen Administrator, oder legen Sie einen neuen Schlüssel an.',
     nameHint: 'Wofür ist er? Zum Beispiel „Laptop“ oder „Nachtlauf“.',
     budgetHint: 'Was dieser Schlüssel höchstens ausgeben darf. Leer: nur das eigene Budget zählt.',
     limitsHint: 'Alle Aufrufe mit diesem Schlüssel. Leer: ohne eigene Grenze.',
+    modelsHint: 'Nur diese Modelle mit diesem Schlüssel. Leer: alle, die der Benutzer verwenden darf.',
     expiresHint: 'Leer: nie.',
+    expiresPast: 'Bitte einen Tag wählen, der noch nicht vorbei ist.',
     createdTitle: 'API-Schlüssel „{{name}}“',
     createdText: 'Kopieren Sie den Schlüssel jetzt. Er wird nicht noch einmal gezeigt.',
     rotate: 'Erneuern',
@@ -671,7 +679,6 @@ export const de: typeof en = {
     exportCsv: 'CSV (Tabelle)',
     exportJsonl: 'JSON Lines',
     attempts: 'Was versucht wurde',
-    outcome: 'Ausgang',
     waits: '{{time}} in Ruhe gelassen',
     tried: {
       ok: 'Beantwortet',

@@ -10,9 +10,24 @@ use cf_gateway::{Asked, Dialect, Wishes};
 use crate::App;
 use crate::error::{MessagesError, RouterError};
 use crate::extract::{ROUTER_BODY, RouterCaller, read_body};
-use crate::openapi::RouterErrorAnswer;
+use crate::openapi::chats::{
+    ChatCompletion, ChatCompletionRequest, Completion, CompletionRequest, MessagesAnswer,
+    MessagesRequest,
+};
 
-/// `POST /v1/chat/completions`, plain and streamed.
+/// Answers a chat
+///
+/// As OpenAI has it, at every provider.
+#[utoipa::path(
+    post, path = "/v1/chat/completions", tag = "Router", operation_id = "create_chat_completion",
+    request_body = ChatCompletionRequest,
+    responses((
+        status = 200,
+        description = "The answer; with `stream` events, whose `data` is a ChatCompletionChunk each and at last \
+                       `[DONE]`. Comments keep a silent stream open",
+        content((ChatCompletion = "application/json"), (String = "text/event-stream")),
+    ))
+)]
 pub async fn completions(
     State(app): State<App>,
     Extension(request_id): Extension<RequestId>,
@@ -26,19 +41,17 @@ pub async fn completions(
     Ok(answer.map(Body::new))
 }
 
-/// `POST /v1/completions`, plain and streamed: what there was before chats.
+/// Goes on from a text
+///
+/// What there was before chats. Where a provider has chats only, the prompt becomes one.
 #[utoipa::path(
     post, path = "/v1/completions", tag = "Router", operation_id = "create_completion",
-    security(("router_key" = [])),
-    request_body = Object,
-    responses(
-        (status = 200, description = "OpenAI's completion, or its chunks where `stream` is true", body = Object),
-        (status = 400, description = "The request cannot be sent so", body = RouterErrorAnswer),
-        (status = 401, description = "No valid key", body = RouterErrorAnswer),
-        (status = 403, description = "Budget, status or model", body = RouterErrorAnswer),
-        (status = 404, description = "No such model", body = RouterErrorAnswer),
-        (status = 429, description = "Too many requests", body = RouterErrorAnswer),
-    )
+    request_body = CompletionRequest,
+    responses((
+        status = 200,
+        description = "The answer; with `stream` events, whose `data` is a part of it each and at last `[DONE]`",
+        content((Completion = "application/json"), (String = "text/event-stream")),
+    ))
 )]
 pub async fn legacy(
     State(app): State<App>,
@@ -53,7 +66,19 @@ pub async fn legacy(
     Ok(answer.map(Body::new))
 }
 
-/// `POST /v1/messages`, plain and streamed: the same for Anthropic's clients.
+/// Answers a chat of Anthropic's clients
+///
+/// As Anthropic has it, at every provider.
+#[utoipa::path(
+    post, path = "/v1/messages", tag = "Router", operation_id = "create_message",
+    request_body = MessagesRequest,
+    responses((
+        status = 200,
+        description = "The answer; with `stream` Anthropic's events, from `message_start` to `message_stop`, or \
+                       `error`",
+        content((MessagesAnswer = "application/json"), (String = "text/event-stream")),
+    ))
+)]
 pub async fn messages(
     State(app): State<App>,
     Extension(request_id): Extension<RequestId>,

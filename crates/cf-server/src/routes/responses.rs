@@ -16,7 +16,8 @@ use utoipa::IntoParams;
 use crate::App;
 use crate::error::RouterError;
 use crate::extract::{ROUTER_BODY, RouterCaller, read_body};
-use crate::openapi::RouterErrorAnswer;
+use crate::openapi::chats::{DeletedResponse, InputItems, ResponseObject, ResponseRequest};
+use crate::openapi::router::RouterErrorAnswer;
 
 /// How a response is asked for.
 #[derive(Deserialize, IntoParams)]
@@ -42,19 +43,19 @@ pub struct InputQuery {
     order: Option<String>,
 }
 
-/// `POST /v1/responses`, plain and streamed.
+/// Makes a response
+///
+/// As OpenAI has it, at every provider. It is kept here, for whom made it, to be read and gone on from,
+/// unless `store` is false.
 #[utoipa::path(
     post, path = "/v1/responses", tag = "Router", operation_id = "create_response",
-    security(("router_key" = [])),
-    request_body = Object,
-    responses(
-        (status = 200, description = "OpenAI's response object, or its events where `stream` is true", body = Object),
-        (status = 400, description = "The request cannot be sent so, or goes on from a response that is not kept", body = RouterErrorAnswer),
-        (status = 401, description = "No valid key", body = RouterErrorAnswer),
-        (status = 403, description = "Budget, status or model", body = RouterErrorAnswer),
-        (status = 404, description = "No such model", body = RouterErrorAnswer),
-        (status = 429, description = "Too many requests", body = RouterErrorAnswer),
-    )
+    request_body = ResponseRequest,
+    responses((
+        status = 200,
+        description = "The response; with `stream` OpenAI's events, from `response.created` to \
+                       `response.completed`, `response.incomplete`, `response.failed` or `error`",
+        content((ResponseObject = "application/json"), (String = "text/event-stream")),
+    ))
 )]
 pub async fn create(
     State(app): State<App>,
@@ -72,14 +73,15 @@ pub async fn create(
     Ok(answer.map(Body::new))
 }
 
-/// `GET /v1/responses/{id}`: as it was given.
+/// Reads a response
+///
+/// As it was given.
 #[utoipa::path(
     get, path = "/v1/responses/{id}", tag = "Router", operation_id = "get_response",
-    security(("router_key" = [])),
     params(("id" = String, Path, description = "The id of the response"), ViewQuery),
     responses(
-        (status = 200, description = "OpenAI's response object", body = Object),
-        (status = 401, description = "No valid key", body = RouterErrorAnswer),
+        (status = 200, description = "The response", body = ResponseObject),
+        (status = 400, description = "It cannot be streamed again", body = RouterErrorAnswer),
         (status = 404, description = "Not kept, or not for this user", body = RouterErrorAnswer),
     )
 )]
@@ -100,14 +102,14 @@ pub async fn view(
     Ok(json_text(app.gateway.response(&caller, &id).await?))
 }
 
-/// `DELETE /v1/responses/{id}`: nothing goes on from it any more.
+/// Forgets a response
+///
+/// Nothing goes on from it any more.
 #[utoipa::path(
     delete, path = "/v1/responses/{id}", tag = "Router", operation_id = "delete_response",
-    security(("router_key" = [])),
     params(("id" = String, Path, description = "The id of the response")),
     responses(
-        (status = 200, description = "`{id, object, deleted}`", body = Object),
-        (status = 401, description = "No valid key", body = RouterErrorAnswer),
+        (status = 200, description = "It is forgotten", body = DeletedResponse),
         (status = 404, description = "Not kept, or not for this user", body = RouterErrorAnswer),
     )
 )]
@@ -122,15 +124,15 @@ pub async fn delete(
     ))
 }
 
-/// `GET /v1/responses/{id}/input_items`: what it was made from.
+/// Reads what a response was made from
+///
+/// The conversation before it, and what its own request brought.
 #[utoipa::path(
     get, path = "/v1/responses/{id}/input_items", tag = "Router", operation_id = "list_response_input_items",
-    security(("router_key" = [])),
     params(("id" = String, Path, description = "The id of the response"), InputQuery),
     responses(
-        (status = 200, description = "`{object, data, first_id, last_id, has_more}`: the conversation before it, and what its own request brought", body = Object),
+        (status = 200, description = "A page of it", body = InputItems),
         (status = 400, description = "The page cannot be read so", body = RouterErrorAnswer),
-        (status = 401, description = "No valid key", body = RouterErrorAnswer),
         (status = 404, description = "Not kept, or not for this user", body = RouterErrorAnswer),
     )
 )]
@@ -158,14 +160,14 @@ pub async fn input_items(
     Ok(json_text(list))
 }
 
-/// `POST /v1/responses/{id}/cancel`: there is nothing that could be.
+/// Refuses to cancel a response
+///
+/// Responses are not made in the background here: close the connection of the request instead.
 #[utoipa::path(
     post, path = "/v1/responses/{id}/cancel", tag = "Router", operation_id = "cancel_response",
-    security(("router_key" = [])),
     params(("id" = String, Path, description = "The id of the response")),
     responses(
         (status = 400, description = "Always: responses are not made in the background here", body = RouterErrorAnswer),
-        (status = 401, description = "No valid key", body = RouterErrorAnswer),
     )
 )]
 pub async fn cancel(_caller: RouterCaller) -> RouterError {

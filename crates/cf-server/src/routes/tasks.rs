@@ -17,6 +17,12 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::error::{MessagesError, RouterError};
 use crate::extract::{ROUTER_BODY, RouterCaller, read_body};
+use crate::openapi::chats::{CountTokensRequest, TokenCount};
+use crate::openapi::tasks::{
+    AnyModelEntry, AnyModelList, Embeddings, EmbeddingsRequest, ImageEditForm, ImageRequest,
+    Images, ModerationRequest, Moderations, Ranking, RerankRequest, SpeechRequest, Transcript,
+    TranscriptionForm, TranslationForm,
+};
 
 /// How long a form may take to come: recordings come over slow lines too.
 const FORM_TIME: Duration = Duration::from_secs(300);
@@ -95,53 +101,154 @@ impl Incoming {
     }
 }
 
-/// `POST /v1/embeddings`
+/// Makes vectors of texts
+///
+/// As OpenAI has it, at every provider that has them. A provider that takes few texts at a time is
+/// called several times.
+#[utoipa::path(
+    post, path = "/v1/embeddings", tag = "Router", operation_id = "create_embedding",
+    request_body = EmbeddingsRequest,
+    responses((status = 200, description = "The vectors, in the order of the texts", body = Embeddings))
+)]
 pub async fn embeddings(call: Incoming) -> Result<Response, RouterError> {
     Ok(call.json(Task::Embeddings).await?)
 }
 
-/// `POST /v1/images/generations`
+/// Makes pictures
+///
+/// As OpenAI has it. A picture that the provider's filter keeps back is 400 with the code
+/// `content_filter`.
+#[utoipa::path(
+    post, path = "/v1/images/generations", tag = "Router", operation_id = "create_image",
+    request_body = ImageRequest,
+    responses((
+        status = 200,
+        description = "The pictures; with `stream` the provider's events",
+        content((Images = "application/json"), (String = "text/event-stream")),
+    ))
+)]
 pub async fn images(call: Incoming) -> Result<Response, RouterError> {
     Ok(call.json(Task::Images).await?)
 }
 
-/// `POST /v1/images/edits`
+/// Changes pictures
+///
+/// As OpenAI has it, at OpenAI, Azure and OpenAI-compatible servers.
+#[utoipa::path(
+    post, path = "/v1/images/edits", tag = "Router", operation_id = "create_image_edit",
+    request_body(content = ImageEditForm, content_type = "multipart/form-data"),
+    responses((
+        status = 200,
+        description = "The pictures; with `stream` the provider's events",
+        content((Images = "application/json"), (String = "text/event-stream")),
+    ))
+)]
 pub async fn image_edits(call: Incoming) -> Result<Response, RouterError> {
     Ok(call.form(Task::ImageEdits).await?)
 }
 
-/// `POST /v1/audio/transcriptions`
+/// Writes down what was said
+///
+/// As OpenAI has it.
+#[utoipa::path(
+    post, path = "/v1/audio/transcriptions", tag = "Router", operation_id = "create_transcription",
+    request_body(content = TranscriptionForm, content_type = "multipart/form-data"),
+    responses((
+        status = 200,
+        description = "The text, as asked for; subtitles under the type that the provider gives them; with \
+                       `stream` the provider's events",
+        content(
+            (Transcript = "application/json"),
+            (String = "text/plain"),
+            (String = "text/vtt"),
+            (String = "text/event-stream"),
+        ),
+    ))
+)]
 pub async fn transcriptions(call: Incoming) -> Result<Response, RouterError> {
     Ok(call.form(Task::Transcription).await?)
 }
 
-/// `POST /v1/audio/translations`
+/// Writes down in English what was said
+///
+/// As OpenAI has it, at OpenAI, Azure and OpenAI-compatible servers.
+#[utoipa::path(
+    post, path = "/v1/audio/translations", tag = "Router", operation_id = "create_translation",
+    request_body(content = TranslationForm, content_type = "multipart/form-data"),
+    responses((
+        status = 200,
+        description = "The text, as asked for; subtitles under the type that the provider gives them",
+        content(
+            (Transcript = "application/json"),
+            (String = "text/plain"),
+            (String = "text/vtt"),
+        ),
+    ))
+)]
 pub async fn translations(call: Incoming) -> Result<Response, RouterError> {
     Ok(call.form(Task::Translation).await?)
 }
 
-/// `POST /v1/audio/speech`
+/// Speaks a text
+///
+/// As OpenAI has it. Sound that breaks off breaks the connection, so that it does not look whole.
+#[utoipa::path(
+    post, path = "/v1/audio/speech", tag = "Router", operation_id = "create_speech",
+    request_body = SpeechRequest,
+    responses((
+        status = 200,
+        description = "The sound as it comes, or events with it where `stream_format` is `sse`",
+        content((Vec<u8> = "audio/*"), (Vec<u8> = "application/octet-stream"), (String = "text/event-stream")),
+    ))
+)]
 pub async fn speech(call: Incoming) -> Result<Response, RouterError> {
     Ok(call.json(Task::Speech).await?)
 }
 
-/// `POST /v1/moderations`
+/// Looks whether something is harmful
+///
+/// As OpenAI has it.
+#[utoipa::path(
+    post, path = "/v1/moderations", tag = "Router", operation_id = "create_moderation",
+    request_body = ModerationRequest,
+    responses((status = 200, description = "What was found", body = Moderations))
+)]
 pub async fn moderations(call: Incoming) -> Result<Response, RouterError> {
     Ok(call.json(Task::Moderation).await?)
 }
 
-/// `POST /v1/rerank`
+/// Puts documents in order
+///
+/// As Cohere and Jina have it.
+#[utoipa::path(
+    post, path = "/v1/rerank", tag = "Router", operation_id = "create_ranking",
+    request_body = RerankRequest,
+    responses((status = 200, description = "The documents, the best first", body = Ranking))
+)]
 pub async fn rerank(call: Incoming) -> Result<Response, RouterError> {
     Ok(call.json(Task::Rerank).await?)
 }
 
-/// `POST /v1/messages/count_tokens`
+/// Counts the tokens of a chat of Anthropic's clients
+///
+/// Costs nothing, and stands in the usage log as a call without tokens.
+#[utoipa::path(
+    post, path = "/v1/messages/count_tokens", tag = "Router", operation_id = "count_message_tokens",
+    request_body = CountTokensRequest,
+    responses((status = 200, description = "How long it is", body = TokenCount))
+)]
 pub async fn count_tokens(call: Result<Incoming, RouterError>) -> Result<Response, MessagesError> {
     let call = call.map_err(|RouterError(error)| error)?;
     Ok(call.json(Task::CountTokens).await?)
 }
 
-/// `GET /v1/models`: what this caller may use, in Anthropic's shape for its clients.
+/// Lists the models that the caller may use
+///
+/// In Anthropic's shape where `anthropic-version` is sent, else in OpenAI's.
+#[utoipa::path(
+    get, path = "/v1/models", tag = "Router", operation_id = "list_models",
+    responses((status = 200, description = "The models", body = AnyModelList))
+)]
 pub async fn models(
     State(app): State<App>,
     headers: HeaderMap,
@@ -162,7 +269,17 @@ pub async fn models(
         .into_response()
 }
 
-/// `GET /v1/models/{model}`; names may have slashes in them.
+/// Tells of a model
+///
+/// In Anthropic's shape where `anthropic-version` is sent, else in OpenAI's. Names may have slashes in
+/// them, written as they are or as `%2F`.
+#[utoipa::path(
+    get, path = "/v1/models/{model}", tag = "Router", operation_id = "get_model",
+    params(("model" = String, Path, description = "The public name of the model")),
+    responses(
+        (status = 200, description = "The model", body = AnyModelEntry),
+    )
+)]
 pub async fn model(
     State(app): State<App>,
     headers: HeaderMap,

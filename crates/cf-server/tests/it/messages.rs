@@ -76,11 +76,11 @@ async fn each_refusal_is_in_anthropics_shape() {
         (alice.by_key(), no_such, 404, "not_found_error"),
         (alice.by_key(), no_limit, 400, "invalid_request_error"),
     ] {
-        let answer = client
-            .post("/v1/messages", &body)
-            .await
-            .expect(status)
-            .json();
+        let answer = client.post("/v1/messages", &body).await.expect(status);
+        // Under the name by which its library tells people of it.
+        let id = answer.header("request-id");
+        assert!(!id.is_empty() && id == answer.header("x-request-id"));
+        let answer = answer.json();
         assert_eq!(answer["type"], "error", "{answer}");
         assert_eq!(answer["error"]["type"], kind, "{answer}");
     }

@@ -2,7 +2,7 @@ import { Select, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { isoDay } from '../../lib/format';
+import { isoDay, lastMoment } from '../../lib/format';
 import { AmountInput, numberOr } from '../../ui/AmountInput';
 import { FormDialog } from '../../ui/FormDialog';
 import { notifyDone } from '../../ui/notify';
@@ -85,9 +85,4 @@ export function IncreaseDialog({ owners, id, budgets, onClose }: Props) {
       />
     </FormDialog>
   );
-}
-
-/** The day is meant to its end, where the person is. */
-function lastMoment(day: string): Date {
-  return new Date(`${day}T23:59:59`);
 }

@@ -14,15 +14,17 @@ import { RowMenu } from '../../ui/RowMenu';
 import { SecretOnce } from '../../ui/SecretOnce';
 import { useKeyColumns } from './columns';
 import { Example } from './Example';
-import { KeyForm, RotateForm } from './form';
+import { EditKeyForm, NewKeyForm, RotateForm } from './form';
 import { KeyBudgets } from './KeyBudgets';
 import { useKeyActions } from './queries';
+import { useManagesKeys } from './rights';
 
 /** The keys of one user, to make, rotate and revoke them. `headed`: as a part of another page. */
 export function KeyTable({ userId, headed }: { userId: string; headed?: boolean }) {
   const { t } = useTranslation();
   const [page, setPage] = useState(1);
   const [creating, setCreating] = useState(false);
+  const [editing, setEditing] = useState<ApiKeyRecord | null>(null);
   const [rotating, setRotating] = useState<ApiKeyRecord | null>(null);
   const [budgets, setBudgets] = useState<ApiKeyRecord | null>(null);
   const [shown, setShown] = useState<CreatedApiKey | null>(null);
@@ -30,6 +32,7 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
   const actions = useKeyActions();
   // A key's budget is in its user's currency.
   const user = useRecord('users', userId);
+  const manages = useManagesKeys(user.data?.role);
   const keys = useRecordList('api_keys', { page, sort: '-created', filter: `user_id = ${quote(userId)}` });
   const askRevoke = (key: ApiKeyRecord) =>
     ask({
@@ -51,6 +54,7 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
         <RowMenu
           name={key.name}
           actions={[
+            { label: t('common.edit'), onClick: () => setEditing(key) },
             { label: t('budgets.title'), onClick: () => setBudgets(key) },
             { label: t('keys.rotate'), onClick: () => setRotating(key) },
             { label: t('keys.revoke'), onClick: () => askRevoke(key), danger: true },
@@ -88,9 +92,14 @@ export function KeyTable({ userId, headed }: { userId: string; headed?: boolean 
         empty={<EmptyState title={t('keys.empty')} hint={t('keys.emptyHint')} />}
       />
       {creating && (
-        <KeyForm userId={headed ? userId : undefined} onClose={() => setCreating(false)} onKey={setShown} />
+        <NewKeyForm
+          userId={headed ? userId : undefined}
+          onClose={() => setCreating(false)}
+          onKey={setShown}
+        />
       )}
-      {budgets && <KeyBudgets record={budgets} userRole={user.data?.role} onClose={() => setBudgets(null)} />}
+      {editing && <EditKeyForm record={editing} manages={manages} onClose={() => setEditing(null)} />}
+      {budgets && <KeyBudgets record={budgets} mayChange={manages} onClose={() => setBudgets(null)} />}
       {rotating && <RotateForm record={rotating} onClose={() => setRotating(null)} onKey={setShown} />}
       <SecretOnce
         shown={

@@ -1,7 +1,7 @@
-import { Code, Text } from '@mantine/core';
+import { Code, Stack, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 import type { ApiKeyRecord } from '../../api/types';
-import { formatDate, formatDateTime, formatMoney } from '../../lib/format';
+import { formatDate, formatDateTime, formatMoney, parseTime } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import type { Column } from '../../ui/DataTable';
 import { StatusBadge } from '../../ui/StatusBadge';
@@ -14,12 +14,23 @@ export function useKeyColumns(currency: string | undefined): Column<ApiKeyRecord
       key: 'name',
       header: t('field.name'),
       cell: (row) => (
-        <Text size="sm" fw={600}>
-          {row.name}
-        </Text>
+        <Stack gap={0}>
+          <Text size="sm" fw={600}>
+            {row.name}
+          </Text>
+          {row.models && row.models.length > 0 && (
+            <Text size="xs" c="dimmed" lineClamp={2}>
+              {row.models.join(', ')}
+            </Text>
+          )}
+        </Stack>
       ),
     },
-    { key: 'key', header: t('field.key'), cell: (row) => <Code>{`${row.prefix}…${row.last4}`}</Code> },
+    {
+      key: 'key',
+      header: t('field.key'),
+      cell: (row) => <Code style={{ whiteSpace: 'nowrap' }}>{`${row.prefix}…${row.last4}`}</Code>,
+    },
     {
       key: 'budget',
       header: t('field.budget'),
@@ -44,9 +55,15 @@ export function useKeyColumns(currency: string | undefined): Column<ApiKeyRecord
     {
       key: 'status',
       header: t('field.status'),
-      cell: (row) => (
-        <StatusBadge status={row.status} label={t(`keyStatus.${row.status}`, { defaultValue: row.status })} />
-      ),
+      cell: (row) => {
+        const status = row.status === 'active' && isOver(row.expires) ? 'expired' : row.status;
+        return <StatusBadge status={status} label={t(`keyStatus.${status}`, { defaultValue: status })} />;
+      },
     },
   ];
+}
+
+function isOver(expires: string): boolean {
+  const end = parseTime(expires);
+  return end !== null && end <= new Date();
 }

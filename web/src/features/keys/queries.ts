@@ -5,7 +5,11 @@ import type { CreatedApiKey } from '../../api/types';
 export interface NewKey {
   name: string;
   user_id?: string;
+  models: string[];
   budget_total?: number;
+  rate_limit: number;
+  tokens_per_minute: number;
+  parallel_requests: number;
   expires?: string;
 }
 

@@ -36,7 +36,12 @@ export function useProviderKeyColumns(): Column<ProviderKeyRecord>[] {
     {
       key: 'address',
       header: t('field.baseUrl'),
-      cell: (row) => [row.base_url, row.region].filter(Boolean).join(' · ') || '–',
+      // An address has no spaces to break at, and would push the rest out of sight.
+      cell: (row) => (
+        <Text size="sm" miw={140} maw={220} style={{ overflowWrap: 'anywhere' }}>
+          {[row.base_url, row.region].filter(Boolean).join(' · ') || '–'}
+        </Text>
+      ),
     },
     {
       key: 'secret',

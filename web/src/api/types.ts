@@ -56,6 +56,10 @@ export interface TenantRecord extends BaseRecord {
   parallel_requests?: number;
   /** 0: as the installation. */
   usage_retention_days?: number;
+  /** How long answers are given again to the same request; 0: not at all. */
+  cache_seconds?: number;
+  /** What such an answer costs, of what the call would. */
+  cache_price_percent?: number;
   /** Percents at which notices are given; null: as the settings say. */
   budget_notices: number[] | null;
   /** Administrators only. */
@@ -215,6 +219,7 @@ export interface UsageLogRecord extends BaseRecord {
   key_id: string;
   model: string;
   model_used: string;
+  /** `cache` where an answer was given again. */
   provider: string;
   /** Administrators only. */
   provider_key_id?: string;

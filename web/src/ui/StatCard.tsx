@@ -1,7 +1,15 @@
 import { Card, Skeleton, Text } from '@mantine/core';
 import type { ReactNode } from 'react';
 
-export function StatCard({ label, value, loading }: { label: string; value: ReactNode; loading?: boolean }) {
+interface StatCardProps {
+  label: string;
+  value: ReactNode;
+  /** A line beneath the number. */
+  note?: string;
+  loading?: boolean;
+}
+
+export function StatCard({ label, value, note, loading }: StatCardProps) {
   return (
     <Card withBorder padding="sm">
       <Text size="sm" c="dimmed">
@@ -17,6 +25,11 @@ export function StatCard({ label, value, loading }: { label: string; value: Reac
           style={{ fontVariantNumeric: 'tabular-nums', overflowWrap: 'anywhere' }}
         >
           {value}
+        </Text>
+      )}
+      {note && (
+        <Text size="xs" c="dimmed">
+          {note}
         </Text>
       )}
     </Card>

@@ -4,14 +4,16 @@ import { readChunk, streamChat } from './stream';
 
 afterEach(() => vi.unstubAllGlobals());
 
-async function run(body: string | null, init?: ResponseInit) {
-  vi.stubGlobal('fetch', async () => new Response(body, init));
+async function run(body: string | null, init?: ResponseInit, fresh = false) {
+  const sent = vi.fn(async (_url: string, _init: RequestInit) => new Response(body, init));
+  vi.stubGlobal('fetch', sent);
   let text = '';
   let remaining: number | undefined;
   const end = await streamChat({
     token: 't',
     model: 'm',
     messages: [],
+    fresh,
     signal: new AbortController().signal,
     onText: (piece) => {
       text += piece;
@@ -20,7 +22,7 @@ async function run(body: string | null, init?: ResponseInit) {
       remaining = value;
     },
   });
-  return { text, remaining, end };
+  return { text, remaining, end, headers: new Headers(sent.mock.lastCall?.[1].headers) };
 }
 
 const chunk = (content: string, finish: string | null = null) =>
@@ -31,7 +33,13 @@ describe('streamChat', () => {
     const answer = await run(`${chunk('Hällo ')}${chunk('Welt', 'stop')}data: [DONE]\n\n`, {
       headers: { 'x-cf-budget-remaining': '1.25' },
     });
-    expect(answer).toEqual({ text: 'Hällo Welt', remaining: 1.25, end: 'stop' });
+    expect(answer).toMatchObject({ text: 'Hällo Welt', remaining: 1.25, end: 'stop' });
+  });
+
+  it('asks anew where it is asked again', async () => {
+    const done = `${chunk('a', 'stop')}data: [DONE]\n\n`;
+    expect((await run(done)).headers.get('cache-control')).toBeNull();
+    expect((await run(done, undefined, true)).headers.get('cache-control')).toBe('no-cache');
   });
 
   it('tells an answer at the limit from one that broke off', async () => {

@@ -10,6 +10,8 @@ export interface StreamRequest {
   token: string;
   model: string;
   messages: ChatMessage[];
+  /** Not an answer that was given before. */
+  fresh: boolean;
   signal: AbortSignal;
   onText: (text: string) => void;
   /** The budget that is left, as the server said when the answer began. */
@@ -27,6 +29,7 @@ export async function streamChat(request: StreamRequest): Promise<StreamEnd> {
       Authorization: `Bearer ${request.token}`,
       'Content-Type': 'application/json',
       Accept: 'text/event-stream',
+      ...(request.fresh && { 'Cache-Control': 'no-cache' }),
     },
     body: JSON.stringify({ model: request.model, messages: request.messages, stream: true }),
     signal: request.signal,

@@ -35,7 +35,7 @@ export function useChat({ chats, chatId, model, onChatId, onBudget, onFinished }
     return () => window.removeEventListener('storage', changed);
   }, [chats]);
 
-  const answer = async (to: Chat, using: string) => {
+  const answer = async (to: Chat, using: string, fresh: boolean) => {
     const abort = new AbortController();
     running.current = abort;
     setFailure(null);
@@ -55,6 +55,7 @@ export function useChat({ chats, chatId, model, onChatId, onBudget, onFinished }
         messages: to.messages
           .filter((message) => message.text)
           .map(({ role, text: content }) => ({ role, content })),
+        fresh,
         signal: abort.signal,
         onText: (piece) => {
           text += piece;
@@ -93,7 +94,7 @@ export function useChat({ chats, chatId, model, onChatId, onBudget, onFinished }
     const next: Chat = { ...before, updated: Date.now(), messages: [...before.messages, question] };
     chats.put(next);
     if (!chat) onChatId(next.id);
-    void answer(next, model);
+    void answer(next, model, false);
   };
 
   /** Asks again for the last question; what came of the failed answer is dropped. */
@@ -102,7 +103,7 @@ export function useChat({ chats, chatId, model, onChatId, onBudget, onFinished }
     const last = chat.messages.at(-1);
     const next = last?.role === 'assistant' ? { ...chat, messages: chat.messages.slice(0, -1) } : chat;
     chats.put(next);
-    void answer(next, model);
+    void answer(next, model, true);
   };
 
   const stop = useCallback(() => running.current?.abort(), []);

@@ -12,6 +12,7 @@ import { StatCard } from '../../ui/StatCard';
 import { RateWarnings } from '../exchange-rates/RateWarnings';
 import { StepList, useSteps } from '../first-steps/StepList';
 import { Costs } from '../usage/Costs';
+import { CACHE } from '../usage/provider';
 import { useUsageSummary } from '../usage/queries';
 import { addUp } from '../usage/sums';
 import { LatestCalls } from './LatestCalls';
@@ -26,10 +27,12 @@ export function AdminDashboard() {
   const to = isoDay(new Date());
   const from = isoDay(new Date(), CHART_DAYS - 1);
   const today = useUsageSummary({ group: 'user', from: to, to });
+  const providers = useUsageSummary({ group: 'provider', from: to, to });
   const days = useUsageSummary({ group: 'day', from, to });
   const users = useUsageSummary({ group: 'user', from, to });
   const models = useUsageSummary({ group: 'model', from, to });
   const totals = addUp(today.data?.items ?? []);
+  const hits = addUp(providers.data?.items.filter((item) => item.key === CACHE) ?? []).requests;
   const activeUsers = new Set(today.data?.items.map((item) => item.key)).size;
   return (
     <>
@@ -50,6 +53,7 @@ export function AdminDashboard() {
           <StatCard
             label={t('dashboard.requestsToday')}
             value={formatNumber(totals.requests, locale)}
+            note={hits > 0 ? t('dashboard.fromCache', { number: formatNumber(hits, locale) }) : undefined}
             loading={!today.data}
           />
           <StatCard

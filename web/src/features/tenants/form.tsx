@@ -13,6 +13,7 @@ import { LimitFields, limitsOf, limitValues } from '../../ui/LimitFields';
 import { notifyDone } from '../../ui/notify';
 import { fromRows, toRows } from '../prices/list';
 import { PriceListEditor } from '../prices/PriceListEditor';
+import { KeepingFields, keepingOf } from './KeepingFields';
 
 const TYPES = ['internal', 'customer', 'demo'] as const;
 const STATUSES = ['active', 'suspended', 'archived'] as const;
@@ -47,6 +48,7 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
       regions: record?.regions ?? [],
       ...limitValues(record),
       usage_retention_days: record?.usage_retention_days ?? 0,
+      ...keepingOf(record),
       notices: noticesOf(record),
       percents: (record?.budget_notices ?? DEFAULT_PERCENTS).map(String),
       prices: toRows(record?.prices),
@@ -156,6 +158,7 @@ export function TenantForm({ record, onClose }: { record?: TenantRecord; onClose
         {...form.getInputProps('regions')}
       />
       <LimitFields form={form} hint={t('tenants.limitsHint')} />
+      <KeepingFields form={form} />
       <PriceListEditor
         hint={t('priceList.tenantHint')}
         value={form.values.prices}

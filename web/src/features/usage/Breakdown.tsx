@@ -5,6 +5,7 @@ import { formatDay, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import { ErrorNote } from '../../ui/ErrorNote';
 import { Money } from '../../ui/Money';
+import { providerName } from './provider';
 import { useUsageSummary } from './queries';
 
 const MOST = 100;
@@ -23,6 +24,10 @@ export function Breakdown({ groups, group, onGroup, period, userId }: BreakdownP
   const locale = useLocale();
   const summary = useUsageSummary({ group, ...period, userId });
   const items = [...(summary.data?.items ?? [])];
+  const shownKey = (item: (typeof items)[number]) => {
+    if (group === 'day') return formatDay(item.key, locale);
+    return group === 'provider' ? providerName(item.key, t) : item.label || item.key;
+  };
   items.sort((a, b) => (group === 'day' ? b.key.localeCompare(a.key) : b.cost - a.cost));
   return (
     <section>
@@ -61,9 +66,7 @@ export function Breakdown({ groups, group, onGroup, period, userId }: BreakdownP
             <Table.Tbody>
               {items.slice(0, MOST).map((item) => (
                 <Table.Tr key={`${item.key} ${item.currency}`}>
-                  <Table.Td style={{ overflowWrap: 'anywhere' }}>
-                    {group === 'day' ? formatDay(item.key, locale) : item.label || item.key}
-                  </Table.Td>
+                  <Table.Td style={{ overflowWrap: 'anywhere' }}>{shownKey(item)}</Table.Td>
                   <Table.Td ta="right">{formatNumber(item.requests, locale)}</Table.Td>
                   <Table.Td ta="right" visibleFrom="xs">
                     {formatNumber(item.prompt_tokens, locale)}

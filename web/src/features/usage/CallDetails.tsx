@@ -4,6 +4,7 @@ import type { UsageLogRecord } from '../../api/types';
 import { formatDate, formatDateTime, formatMilliseconds, formatMoney, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import { Attempts } from './Attempts';
+import { providerName } from './provider';
 
 /** What the provider takes and what is left of the price, in US dollars: for those who may see it. */
 function margin(call: UsageLogRecord): ['providerCost' | 'margin', number][] {
@@ -21,7 +22,7 @@ export function CallDetails({ call, onClose }: { call: UsageLogRecord | null; on
   const rows: [string, string][] = [
     [t('field.user'), call.expand?.user_id?.email ?? call.user_id],
     [t('field.model'), call.model],
-    [t('field.modelUsed'), [call.model_used, call.provider].filter(Boolean).join(' · ')],
+    [t('field.modelUsed'), [call.model_used, providerName(call.provider, t)].filter(Boolean).join(' · ')],
     [t('field.status'), t(`usageStatus.${call.status}`, { defaultValue: call.status })],
     [t('field.promptTokens'), formatNumber(call.prompt_tokens, locale)],
     [t('field.cachedTokens'), formatNumber(call.cached_tokens, locale)],

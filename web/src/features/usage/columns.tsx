@@ -6,6 +6,7 @@ import { useLocale } from '../../lib/i18n';
 import type { Column } from '../../ui/DataTable';
 import { Money } from '../../ui/Money';
 import { StatusBadge } from '../../ui/StatusBadge';
+import { providerName } from './provider';
 
 /** The columns of a table of calls; the user is left out where all calls are of one person. */
 export function useUsageColumns(withUser: boolean): Column<UsageLogRecord>[] {
@@ -32,7 +33,7 @@ export function useUsageColumns(withUser: boolean): Column<UsageLogRecord>[] {
           <Text size="sm">{row.model}</Text>
           {row.provider && (
             <Text size="xs" c="dimmed">
-              {row.provider}
+              {providerName(row.provider, t)}
             </Text>
           )}
         </Stack>

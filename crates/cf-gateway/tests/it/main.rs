@@ -17,4 +17,5 @@ mod replies;
 mod responses;
 mod streams;
 mod tasks;
+mod traps;
 mod worst_case;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, SECRET, cost, header, nanos, plain, streamed, text};
 
-fn sse(events: &[Value]) -> Reply {
+pub fn sse(events: &[Value]) -> Reply {
     let steps = events.iter().map(|event| {
         let name = event["type"].as_str().map(|t| format!("event: {t}\n"));
         let name = name.unwrap_or_default();
@@ -129,7 +129,7 @@ async fn both_ways(f: &Fixture, upstream: &MockUpstream, whole: Reply, stream: R
     f.assert_settled().await;
 }
 
-fn root(upstream: &MockUpstream) -> String {
+pub fn root(upstream: &MockUpstream) -> String {
     upstream.base_url().trim_end_matches("/v1").to_owned()
 }
 
@@ -616,7 +616,7 @@ async fn a_damaged_frame_of_aws_cuts_the_answer_off() {
 /// What another model did on the call's behalf has that model's price, told plain
 /// or streamed, and the books can work it out again.
 #[tokio::test]
-async fn what_another_model_was_asked_is_charged_at_its_own_price() {
+async fn trap_12_what_another_model_was_asked_is_charged_at_its_own_price() {
     for (other, cost) in [
         // 100 and 10 tokens at 1 and 2, 200 and 20 at Opus's 5 and 25.
         ("claude-opus-4-8", "0.00162"),

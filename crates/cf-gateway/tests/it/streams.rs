@@ -254,7 +254,7 @@ async fn a_stall_before_the_head_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_midway_ends_the_upstream_call_and_pays_what_came() {
+async fn trap_36_a_client_that_leaves_midway_ends_the_upstream_call_and_pays_what_came() {
     let f = Fixture::new("10").await;
     let upstream =
         MockUpstream::start(Reply::stream(vec![send(&word("123456")), Step::Stall])).await;

@@ -1,5 +1,5 @@
 //! The traps of the providers that concern translation, each by its number in
-//! the facts, and what no input may do: panic.
+//! `docs/traps.md`.
 
 use bytes::Bytes;
 use cf_base::Kind;
@@ -7,7 +7,6 @@ use cf_llm::{
     ChatRequest, Dialect, Opening, Outgoing, OutputPlan, Place, Provider, Reply, Route, Settings,
     StreamFrame, Wishes,
 };
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const PLAN: OutputPlan = OutputPlan {
@@ -244,6 +243,39 @@ fn a_history_without_seals_is_taken_by_the_newer_geminis() {
 }
 
 #[test]
+fn trap_7_vertex_speaks_of_usage_long_before_it_counts() {
+    let chunk = |text: &str, usage: Value| {
+        json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}}],
+            "usageMetadata": usage})
+    };
+    let mut last = chunk(
+        "c",
+        json!({"promptTokenCount": 9, "candidatesTokenCount": 3, "totalTokenCount": 12,
+            "trafficType": "ON_DEMAND"}),
+    );
+    last["candidates"][0]["finishReason"] = "STOP".into();
+    let chunks = [
+        chunk("a", json!({"trafficType": "ON_DEMAND"})),
+        chunk("b", json!({"trafficType": "ON_DEMAND"})),
+        last,
+    ];
+    let body: String = chunks.iter().map(|c| format!("data: {c}\n\n")).collect();
+    let vertex = route(Provider::Vertex, "gemini-2.5-flash", Dialect::OpenAi);
+    let (_, (usage, estimated)) = stream(vertex, body.as_bytes());
+    assert_eq!((usage.input, usage.output, estimated), (9, 3, false));
+    // Where the counts never come, the traffic alone is no count.
+    let cut = format!("data: {}\n\n", chunks[0]);
+    let mut stream = vertex.stream(Opening {
+        estimated_input: 77,
+        ..opening()
+    });
+    stream.push(Bytes::from(cut)).unwrap();
+    while stream.next_frame().unwrap().is_some() {}
+    let (usage, estimated) = stream.usage();
+    assert_eq!((usage.input, estimated), (77, true));
+}
+
+#[test]
 fn trap_10_input_is_counted_as_each_client_expects() {
     let reply = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [],
         "stop_reason": "end_turn", "usage": {"input_tokens": 3, "cache_read_input_tokens": 100,
@@ -262,6 +294,55 @@ fn trap_10_input_is_counted_as_each_client_expects() {
     assert_eq!(
         body["usage"],
         json!({"input_tokens": 3, "cache_creation_input_tokens": 50, "cache_read_input_tokens": 100, "output_tokens": 5})
+    );
+}
+
+#[test]
+fn trap_11_claudes_counts_at_the_end_replace_those_of_the_start() {
+    let events = [
+        json!({"type": "message_start", "message": {"id": "m", "model": "claude", "usage": {
+            "input_tokens": 4, "cache_read_input_tokens": 1167, "output_tokens": 88}}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {
+            "input_tokens": 9, "cache_read_input_tokens": 1167, "output_tokens": 256}}),
+        json!({"type": "message_stop"}),
+    ];
+    let body: String = events.iter().map(|e| format!("data: {e}\n\n")).collect();
+    for client in [Dialect::OpenAi, Dialect::Anthropic] {
+        let claude = route(Provider::Anthropic, "claude", client);
+        let (_, (usage, estimated)) = stream(claude, body.as_bytes());
+        assert_eq!(
+            (usage.input, usage.cache_read, usage.output, estimated),
+            (9, 1167, 256, false),
+            "{client:?}"
+        );
+    }
+}
+
+#[test]
+fn trap_12_passes_that_claudes_totals_leave_out_are_counted() {
+    let usage = json!({"input_tokens": 181, "output_tokens": 8, "cache_read_input_tokens": 0, "iterations": [
+        {"type": "compaction", "input_tokens": 100, "cache_read_input_tokens": 55_096, "output_tokens": 83},
+        {"type": "message", "input_tokens": 181, "output_tokens": 8},
+        {"type": "advisor_message", "model": "claude-opus-4-8", "input_tokens": 2_543, "output_tokens": 18}]});
+    let reply = json!({"id": "m", "type": "message", "role": "assistant", "model": "claude", "content": [],
+        "stop_reason": "end_turn", "usage": usage});
+    let claude = route(Provider::Anthropic, "claude", Dialect::OpenAi);
+    let body = Bytes::from(reply.to_string());
+    let others = claude.other_models(&body);
+    let (Reply::Completion(used, false), _) = claude.reply(body, &opening()) else {
+        panic!("an answer with its counts");
+    };
+    assert_eq!(
+        (used.input, used.cache_read, used.output),
+        (281, 55_096, 91)
+    );
+    let [(model, adviser)] = &others[..] else {
+        panic!("{others:?}");
+    };
+    assert_eq!(
+        (&**model, adviser.input, adviser.output),
+        ("claude-opus-4-8", 2_543, 18)
     );
 }
 
@@ -306,6 +387,32 @@ fn trap_14_sampling_settings_are_refused_where_the_model_or_the_version_has_none
     )
     .unwrap();
     assert_eq!(passed.headers["anthropic-version"], "2026-10-21");
+}
+
+#[test]
+fn trap_17_bedrock_counts_after_it_said_why_it_stopped() {
+    let events = [
+        ("messageStart", json!({"role": "assistant"})),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": {"text": "Hi"}}),
+        ),
+        ("contentBlockStop", json!({"contentBlockIndex": 0})),
+        ("messageStop", json!({"stopReason": "end_turn"})),
+        (
+            "metadata",
+            json!({"usage": {"inputTokens": 53, "outputTokens": 21, "totalTokens": 74}}),
+        ),
+    ];
+    let body: Vec<u8> = events
+        .iter()
+        .flat_map(|(name, e)| cf_testkit::aws_message(name, e.to_string().as_bytes()))
+        .collect();
+    let nova = route(Provider::Bedrock, "amazon.nova-2", Dialect::OpenAi);
+    let (text, (usage, estimated)) = stream(nova, &body);
+    assert_eq!((usage.input, usage.output, estimated), (53, 21, false));
+    let (counted, done) = (text.find("\"total_tokens\":74"), text.find("[DONE]"));
+    assert!(counted.is_some() && counted < done, "{text}");
 }
 
 #[test]
@@ -573,157 +680,3 @@ const EVERYBODY: [(Provider, &str); 8] = [
     (Provider::Gemini, "gemini-3-pro"),
     (Provider::Vertex, "gemini-2.5-flash"),
 ];
-
-/// Words that mean something somewhere, so that what is made up goes deep.
-const WORDS: [&str; 44] = [
-    "role",
-    "user",
-    "assistant",
-    "tool",
-    "system",
-    "content",
-    "type",
-    "text",
-    "image_url",
-    "url",
-    "data:image/png;base64,AAAA",
-    "https://a.example/a.png",
-    "tool_calls",
-    "id",
-    "function",
-    "name",
-    "arguments",
-    "{}",
-    "tool_call_id",
-    "tool_use",
-    "tool_result",
-    "tool_use_id",
-    "input",
-    "thinking",
-    "signature",
-    "source",
-    "base64",
-    "data",
-    "media_type",
-    "candidates",
-    "parts",
-    "functionCall",
-    "args",
-    "finishReason",
-    "STOP",
-    "usageMetadata",
-    "choices",
-    "delta",
-    "message_start",
-    "message",
-    "content_block_delta",
-    "index",
-    "usage",
-    "reasoning_details",
-];
-
-fn made_up() -> impl Strategy<Value = Value> {
-    let word = prop::sample::select(&WORDS[..]);
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        word.clone().prop_map(Value::from),
-        "\\PC{0,8}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(5, 40, 5, move |inner| {
-        let word = prop::sample::select(&WORDS[..]);
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(word, inner, 0..5).prop_map(|map| {
-                Value::Object(map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
-            }),
-        ]
-    })
-}
-
-/// A message that might be one.
-fn message() -> impl Strategy<Value = Value> {
-    (
-        prop::sample::select(&["user", "assistant", "tool", "system"][..]),
-        made_up(),
-        made_up(),
-    )
-        .prop_map(|(role, content, call)| {
-            json!({"role": role, "content": content, "tool_call_id": "c", "tool_calls": [
-                {"id": "c", "function": {"name": "f", "arguments": call.to_string()}}]})
-        })
-}
-
-proptest! {
-    #[test]
-    fn no_request_makes_a_converter_panic(
-        messages in prop::collection::vec(prop_oneof![message(), made_up()], 1..4),
-        fields in prop::collection::btree_map(prop::sample::select(&["tools", "tool_choice", "response_format",
-            "stop", "reasoning_effort", "temperature", "seed", "system", "thinking", "output_config", "n",
-            "service_tier", "user", "metadata", "x"][..]), made_up(), 0..4),
-        drop_params: bool,
-    ) {
-        let mut body = json!({"model": "m", "max_tokens": 10, "messages": messages});
-        for (name, value) in fields {
-            body[name] = value;
-        }
-        let wishes = Wishes { drop_params, ..Wishes::default() };
-        for (provider, model) in EVERYBODY {
-            for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
-                if let Ok(out) = outgoing(dialect, &body, provider, model, &wishes) {
-                    let read: Result<&serde_json::value::RawValue, _> = serde_json::from_slice(&out.body);
-                    prop_assert!(read.is_ok(), "{:?} {}", dialect, String::from_utf8_lossy(&out.body));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn no_reply_makes_a_converter_panic(reply in made_up(), bytes: Vec<u8>, wrapped: bool) {
-        let reply = if wrapped {
-            json!({"candidates": [{"content": {"parts": [reply]}}], "content": [reply], "type": "message",
-                "output": {"message": {"content": [reply]}}, "choices": [{"message": reply}]})
-        } else {
-            reply
-        };
-        for (provider, model) in EVERYBODY {
-            for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
-                let route = route(provider, model, dialect);
-                let (read, body) = route.reply(Bytes::from(reply.to_string()), &opening());
-                if matches!(read, Reply::Completion(..)) {
-                    prop_assert!(serde_json::from_slice::<Value>(&body).is_ok());
-                }
-                let _ = route.reply(Bytes::from(bytes.clone()), &opening());
-            }
-        }
-    }
-
-    #[test]
-    fn no_stream_makes_a_converter_panic(
-        events in prop::collection::vec(made_up(), 0..5), bytes: Vec<u8>, cut in 0usize..200,
-    ) {
-        let sse: String = events.iter().map(|e| format!("data: {e}\n\n")).collect();
-        let names = ["messageStart", "contentBlockStart", "contentBlockDelta", "messageStop", "chunk", "metadata"];
-        let aws: Vec<u8> = events
-            .iter()
-            .zip(names.iter().cycle())
-            .flat_map(|(e, name)| cf_testkit::aws_message(name, e.to_string().as_bytes()))
-            .collect();
-        for (provider, model) in EVERYBODY {
-            for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
-                for body in [sse.as_bytes(), &aws, &bytes] {
-                    let mut stream = route(provider, model, dialect).stream(opening());
-                    let (one, two) = body.split_at(cut.min(body.len()));
-                    for piece in [one, two] {
-                        let pushed = stream.push(Bytes::copy_from_slice(piece));
-                        while pushed.is_ok() && matches!(stream.next_frame(), Ok(Some(_))) {}
-                    }
-                    let _ = stream.end();
-                    let _ = stream.usage();
-                }
-            }
-        }
-    }
-}

@@ -86,7 +86,7 @@ pub(crate) fn fit(place: &Place<'_>, body: Bytes, dropping: &mut Dropping) -> Re
 fn openai(place: &Place<'_>, body: Bytes) -> Result<Bytes> {
     const OLD: &str = OutputLimit::MaxTokens.as_str();
     const NEW: &str = OutputLimit::MaxCompletionTokens.as_str();
-    let has = |name: &str| memchr::memmem::find(&body, name.as_bytes()).is_some();
+    let has = |name: &str| memchr::memmem::find(&body, json_text(name).as_bytes()).is_some();
     let renames = place.refuses_max_tokens() && has(OLD);
     if !renames && !THINKING.into_iter().chain([SEAL]).any(has) {
         return Ok(body);
@@ -386,7 +386,7 @@ mod tests {
         }
         // Other servers of OpenAI's language may want it back.
         assert_eq!(at(Provider::OpenAiCompatible, body), body);
-        let plain = r#"{ "model" : "m" , "messages":[{"role":"user","content":"x"}]}"#;
+        let plain = r#"{ "model" : "m" ,"reasoning_effort":"low", "messages":[{"role":"user","content":"x"}]}"#;
         assert_eq!(at(Provider::OpenAi, plain), plain);
     }
 }

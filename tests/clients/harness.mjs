@@ -1,4 +1,5 @@
 // What `cargo xtask test clients` hands to the tests, and the clients made from it.
+import { readFileSync } from "node:fs";
 import { EventSource } from "eventsource";
 import OpenAI from "openai";
 import PocketBase from "pocketbase";
@@ -10,6 +11,38 @@ export const { CF_URL: url, CF_API_KEY: apiKey, CF_BILLING_API_KEY: billingApiKe
 export const admin = { email: process.env.CF_ADMIN_EMAIL, password: process.env.CF_ADMIN_PASSWORD };
 export const user = { email: process.env.CF_USER_EMAIL, password: process.env.CF_USER_PASSWORD };
 export const superuser = { email: process.env.CF_SUPERUSER_EMAIL, password: process.env.CF_SUPERUSER_PASSWORD };
+
+// A double of every kind of provider (`doubles/`): the models that are asked for there, and a key that may have them.
+const doubles = JSON.parse(readFileSync(process.env.CF_DOUBLES, "utf8"));
+export const doublesKey = doubles.api_key;
+export const chats = Object.values(doubles.kinds).map((models) => models.chat);
+export const embeddings = Object.values(doubles.kinds).flatMap((models) => models.embeddings ?? []);
+
+/** What every double says, and is asked for (`doubles/script.py`). */
+export const script = {
+  greeting: "Hello from the double.",
+  afterTool: "It is sunny.",
+  person: { name: "Ada", age: 36 },
+  arguments: { city: "Berlin" },
+  citySchema: {
+    type: "object",
+    properties: { city: { type: "string" } },
+    required: ["city"],
+    additionalProperties: false,
+  },
+  personSchema: {
+    type: "object",
+    properties: { name: { type: "string" }, age: { type: "integer" } },
+    required: ["name", "age"],
+    additionalProperties: false,
+  },
+};
+
+/** The numbers that follow from a text, as the doubles make them. */
+export function vectorOf(text, dimensions) {
+  const seed = new TextEncoder().encode(text).reduce((sum, byte) => sum + byte, 0);
+  return Array.from({ length: dimensions }, (_, place) => (((seed + 31 * place) % 64) - 32) / 64);
+}
 
 const LIMIT_MS = 10_000;
 

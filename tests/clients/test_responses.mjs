@@ -1,77 +1,17 @@
 // OpenAI's Responses and legacy completions with the official client for Node, unmodified.
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import OpenAI from "openai";
-import { model, openai, signedIn, superuser } from "./harness.mjs";
+import { chats, doublesKey, model, openai, script } from "./harness.mjs";
 
 const input = "Say hello in one short sentence.";
-const person = { name: "Ada", age: 36 };
-
-// A provider that has chats only and does what the small local model cannot: it calls tools and writes JSON.
-let double;
-let scripted;
-
-function answer(body) {
-  const choice = { index: 0, message: { role: "assistant", content: "It is sunny." }, finish_reason: "stop" };
-  if (body.response_format) choice.message.content = JSON.stringify(person);
-  else if (body.tools && body.messages.at(-1).role !== "tool") {
-    const call = { name: "get_weather", arguments: JSON.stringify({ city: "Berlin" }) };
-    choice.message = { role: "assistant", content: null, tool_calls: [{ id: "call_1", type: "function", function: call }] };
-    choice.finish_reason = "tool_calls";
-  }
-  const usage = { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 };
-  return { id: "chatcmpl-1", object: "chat.completion", created: 1, model: body.model, choices: [choice], usage };
-}
-
-before(async () => {
-  double = createServer(async (request, response) => {
-    let text = "";
-    for await (const part of request) text += part;
-    response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify(answer(JSON.parse(text))));
-  });
-  await new Promise((listening) => double.listen(0, "127.0.0.1", listening));
-  scripted = `double-node-${double.address().port}`;
-  const records = await signedIn("_superusers", superuser);
-  const key = await records.collection("provider_keys").create({
-    name: scripted,
-    provider: "openai_compatible",
-    base_url: `http://127.0.0.1:${double.address().port}/v1`,
-    secret: "none",
-    active: true,
-  });
-  await records.collection("models").create({
-    name: scripted,
-    deployments: [{ provider_key: key.id, model: "llama" }],
-    prices: { input: 0.1, output: 0.4 },
-    context_window: 4096,
-    max_output_tokens: 1024,
-    active: true,
-  });
-  for (const product of await records.collection("products").getFullList()) {
-    if (product.models.length > 0) {
-      await records.collection("products").update(product.id, { models: [...product.models, scripted] });
-    }
-  }
-});
-
-after(() => {
-  double.close();
-  double.closeAllConnections();
-});
 
 const weather = {
   type: "function",
   name: "get_weather",
   description: "The weather of a city",
   strict: true,
-  parameters: {
-    type: "object",
-    properties: { city: { type: "string" } },
-    required: ["city"],
-    additionalProperties: false,
-  },
+  parameters: script.citySchema,
 };
 
 test("a response is answered, kept, read and deleted", async () => {
@@ -127,52 +67,55 @@ test("a stream can be stopped", async () => {
   assert.ok(seen >= 5);
 });
 
-test("tools are called and answered", async () => {
-  const client = openai();
-  const asked = { model: scripted, tools: [weather], max_output_tokens: 128 };
-  const first = await client.responses.create({
-    ...asked,
-    input: "What is the weather in Berlin?",
-    tool_choice: "required",
-  });
-  const call = first.output.find((item) => item.type === "function_call");
-  assert.equal(call.name, "get_weather");
-  assert.deepEqual(JSON.parse(call.arguments), { city: "Berlin" });
-  // Everything sent back, nothing kept.
-  const second = await client.responses.create({
-    ...asked,
-    store: false,
-    input: [
-      { role: "user", content: "What is the weather in Berlin?" },
-      ...first.output,
-      { type: "function_call_output", call_id: call.call_id, output: "Sunny." },
-    ],
-  });
-  assert.equal(second.output_text, "It is sunny.");
-  await assert.rejects(client.responses.retrieve(second.id), OpenAI.NotFoundError);
-});
+/** The whole response, at once or put together from its stream by the client itself. */
+async function ask(stream, asked) {
+  const { responses } = openai(doublesKey);
+  const wanted = { max_output_tokens: 64, ...asked };
+  return stream ? responses.stream(wanted).finalResponse() : responses.create(wanted);
+}
 
-test("structured output is JSON of its schema", async () => {
-  const made = await openai().responses.parse({
-    model: scripted,
-    input: "Ada is 36 years old. Give me name and age.",
-    max_output_tokens: 64,
-    text: {
-      format: {
-        type: "json_schema",
-        name: "person",
-        strict: true,
-        schema: {
-          type: "object",
-          properties: { name: { type: "string" }, age: { type: "integer" } },
-          required: ["name", "age"],
-          additionalProperties: false,
-        },
-      },
-    },
+for (const model of chats) {
+  for (const stream of [false, true]) {
+    const how = `${model}, ${stream ? "streamed" : "plain"}`;
+
+    test(`a response is given by ${how}`, async () => {
+      const answer = await ask(stream, { model, input });
+      assert.equal(answer.output_text, script.greeting);
+      assert.equal(answer.usage.input_tokens, 11);
+    });
+
+    test(`a tool is called and answered by ${how}`, async () => {
+      const asked = { model, tools: [weather] };
+      const question = "What is the weather in Berlin?";
+      const first = await ask(stream, { ...asked, input: question });
+      const call = first.output.find((item) => item.type === "function_call");
+      assert.equal(call.name, "get_weather");
+      assert.deepEqual(JSON.parse(call.arguments), script.arguments);
+      const told = { type: "function_call_output", call_id: call.call_id, output: "It is sunny." };
+      const second = await ask(stream, { ...asked, previous_response_id: first.id, input: [told] });
+      assert.equal(second.output_text, script.afterTool);
+      // Everything sent back, nothing kept.
+      const output = first.output.map(({ parsed_arguments: _, ...item }) => item);
+      const third = await ask(stream, {
+        ...asked,
+        store: false,
+        input: [{ role: "user", content: question }, ...output, told],
+      });
+      assert.equal(third.output_text, script.afterTool);
+      await assert.rejects(openai(doublesKey).responses.retrieve(third.id), OpenAI.NotFoundError);
+    });
+  }
+
+  test(`structured output is JSON of its schema by ${model}`, async () => {
+    const made = await openai(doublesKey).responses.parse({
+      model,
+      input: "Who was the first programmer?",
+      max_output_tokens: 64,
+      text: { format: { type: "json_schema", name: "person", strict: true, schema: script.personSchema } },
+    });
+    assert.deepEqual(JSON.parse(made.output_text), script.person);
   });
-  assert.deepEqual(JSON.parse(made.output_text), person);
-});
+}
 
 test("what is not done here is a bad request", async () => {
   await assert.rejects(openai().responses.create({ model, input, background: true }), OpenAI.BadRequestError);

@@ -3,11 +3,17 @@
 import os
 import pty
 import select
+import termios
 import time
 
 import pytest
 
 LIMIT_SECONDS = 20
+
+
+def is_silent(terminal):
+    """Whether what is typed is not shown; the program says so a moment after it asked."""
+    return not termios.tcgetattr(terminal)[3] & termios.ECHO
 
 
 def at_terminal(arguments, typed):
@@ -19,6 +25,10 @@ def at_terminal(arguments, typed):
     screen, told = b"", False
     deadline = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < deadline:
+        asked = b"assword" in screen and screen.rstrip(b" ").endswith(b":")
+        if asked and not told and is_silent(terminal):
+            os.write(terminal, typed.encode() + b"\n")
+            told = True
         if not select.select([terminal], [], [], 0.1)[0]:
             continue
         try:
@@ -28,9 +38,6 @@ def at_terminal(arguments, typed):
         if not piece:
             break
         screen += piece
-        if not told and b"assword" in screen and screen.rstrip(b" ").endswith(b":"):
-            os.write(terminal, typed.encode() + b"\n")
-            told = True
     else:
         os.kill(process, 9)
     os.close(terminal)

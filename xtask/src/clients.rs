@@ -1,26 +1,29 @@
 //! The official clients, unmodified, against the real binary with a real model: the harness they run in.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
+use crate::process::{Background, Output};
 use crate::scratch::Scratch;
 use crate::server::{Demo, Options, Server};
 use crate::services::apt;
 use crate::services::model::{self, LocalModel};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{http, model_seed, node, process, python};
+use crate::{http, model_seed, node, process, python, wait};
 
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// A fresh server with example data, and the local model as one of its providers.
+/// A fresh server with example data; its providers are the local model and a scripted double of every kind.
 pub struct Stack {
     server: Server,
     demo: Demo,
     model: Option<LocalModel>,
-    _data: Scratch,
+    _doubles: Option<Background>,
+    data: Scratch,
 }
 
 impl Stack {
@@ -40,12 +43,45 @@ impl Stack {
         if let Some(model) = &model {
             model_seed::add_local_model(&server.superuser(&demo)?, &model.base_url())?;
         }
-        Ok(Self {
+        let mut stack = Self {
             server,
             demo,
             model,
-            _data: data,
-        })
+            _doubles: None,
+            data,
+        };
+        stack._doubles = Some(stack.start_doubles(workspace)?);
+        Ok(stack)
+    }
+
+    /// The doubles make themselves providers of the server, and write down what they are asked for by.
+    fn start_doubles(&self, workspace: &Workspace) -> Result<Background> {
+        let tests = workspace.root.join("tests/clients");
+        let requirements = tests.join("requirements.txt");
+        let python = python::environment(workspace, "clients", &requirements, &[])?;
+        let mut command = Command::new(python);
+        command
+            .args(["-m", "doubles", "--into"])
+            .arg(self.doubles_file())
+            .current_dir(&tests);
+        self.surround(workspace, &mut command);
+        let log = workspace.log_file("doubles")?;
+        let mut doubles =
+            Background::spawn("the scripted providers", &mut command, Output::Log(&log))?;
+        wait::until(
+            workspace,
+            "the scripted providers to be there",
+            Duration::from_secs(60),
+            || {
+                doubles.require_running()?;
+                Ok(self.doubles_file().exists().then_some(()))
+            },
+        )?;
+        Ok(doubles)
+    }
+
+    fn doubles_file(&self) -> PathBuf {
+        self.data.path().join("doubles.json")
     }
 
     pub fn python(&self, workspace: &Workspace) -> (Tally, Result<()>) {
@@ -63,12 +99,11 @@ impl Stack {
         // Without a cache folder nothing is left behind in the work tree.
         command
             .args(["-m", "pytest", "-p", "no:cacheprovider", "--tb=short"])
-            .arg(&tests)
-            .env("PYTHONDONTWRITEBYTECODE", "1");
+            .arg(&tests);
         self.run(workspace, &mut command)
     }
 
-    /// The callback for LiteLLM in the real proxy, against a scripted provider of its own.
+    /// LiteLLM's library as a client, and our callback in its real proxy, against a scripted provider of its own.
     pub fn litellm(&self, workspace: &Workspace) -> (Tally, Result<()>) {
         let folder = workspace.root.join("integrations/litellm");
         let requirements = folder.join("requirements.txt");
@@ -80,7 +115,8 @@ impl Stack {
         command
             .args(["-m", "pytest", "-p", "no:cacheprovider", "--tb=short"])
             .arg(&folder)
-            .env("PYTHONDONTWRITEBYTECODE", "1");
+            // The harness and what the doubles say.
+            .env("PYTHONPATH", workspace.root.join("tests/clients"));
         self.run(workspace, &mut command)
     }
 
@@ -106,8 +142,21 @@ impl Stack {
     }
 
     fn run(&self, workspace: &Workspace, command: &mut Command) -> (Tally, Result<()>) {
+        self.surround(workspace, command);
+        let (tally, result) = process::run_tests(workspace, command, LIMIT);
+        // The server's side of a failure is what explains it.
+        (
+            tally,
+            result.map_err(|error| anyhow!("{error:#}{}", self.server.log_tail())),
+        )
+    }
+
+    /// What the tests and the doubles need to know of the server.
+    fn surround(&self, workspace: &Workspace, command: &mut Command) {
         let demo = &self.demo;
         command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("CF_DOUBLES", self.doubles_file())
             .env("CF_URL", self.server.url())
             .env("CF_PORT", self.server.address.port().to_string())
             .env("CF_BINARY", workspace.server_binary())
@@ -127,12 +176,6 @@ impl Stack {
                     &demo.model
                 },
             );
-        let (tally, result) = process::run_tests(workspace, command, LIMIT);
-        // The server's side of a failure is what explains it.
-        (
-            tally,
-            result.map_err(|error| anyhow!("{error:#}{}", self.server.log_tail())),
-        )
     }
 }
 

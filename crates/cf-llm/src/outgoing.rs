@@ -12,6 +12,7 @@ use crate::dialect::{Carrier, Dialect, Route};
 use crate::place::Place;
 use crate::wire::chat::ChatRequest;
 use crate::wire::edits::json_text;
+use crate::wire::strict;
 use crate::{Provider, anthropic, bedrock, completions, gemini, openai, responses};
 
 /// The version of Messages that is sent where nobody names another.
@@ -190,6 +191,10 @@ impl ChatRequest<'_> {
             self.same_dialect(place, route, plan, wishes)
         } else {
             self.translated(place, route, plan, &mut headers, &mut dropping)?
+        };
+        let body = match route.upstream {
+            Dialect::OpenAi => strict::fit(place, body, &mut dropping)?,
+            _ => body,
         };
         Ok(Outgoing {
             url,

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::Provider;
 use crate::bedrock::sigv4::encode;
 use crate::dialect::{Carrier, Dialect, Route};
+use crate::wire::responses::reasons;
 
 /// What a provider key says beside address, region and secret. What is not known
 /// is left alone: other versions may know it.
@@ -122,6 +123,22 @@ impl Place<'_> {
             _ => false,
         };
         if speaks { client } else { Dialect::OpenAi }
+    }
+
+    /// Whether `max_tokens` is refused here, and `max_completion_tokens` taken only:
+    /// OpenAI's thinking models do so. At Azure the name is a deployment's and may tell
+    /// nothing; what is not known for an older model is taken for one of them. AI
+    /// Foundry's own form (`/models`) names models of many makers as they are.
+    pub(crate) fn refuses_max_tokens(&self) -> bool {
+        const OLDER: [&str; 3] = ["gpt-3", "gpt-35", "gpt-4"];
+        match self.provider {
+            Provider::OpenAi => reasons(self.model),
+            Provider::Azure if self.base_url.trim_end_matches('/').ends_with("/models") => {
+                reasons(self.model)
+            }
+            Provider::Azure => !OLDER.iter().any(|older| self.model.contains(older)),
+            _ => false,
+        }
     }
 
     /// Azure's form without dated versions.

@@ -4,4 +4,5 @@ pub mod chat;
 mod completions;
 pub(crate) mod edits;
 pub(crate) mod prompt;
-mod responses;
+pub(crate) mod responses;
+pub(crate) mod strict;

@@ -261,6 +261,8 @@ impl Said {
         let message = match (&error["message"], &body["error"], &body["detail"]) {
             (Value::String(text), _, _) => text.clone(),
             (_, Value::String(text), _) => text.clone(),
+            // Mistral's list of the fields that it does not know.
+            (list @ (Value::Object(_) | Value::Array(_)), _, _) => list.to_string(),
             (_, _, Value::Null) => String::new(),
             (_, _, Value::String(text)) => text.clone(),
             (_, _, other) => other.to_string(),
@@ -456,6 +458,17 @@ mod tests {
             json!({"error": {"message": "bad •••", "type": "invalid_request_error",
                 "param": "temperature", "code": "x"}})
         );
+    }
+
+    #[test]
+    fn what_mistral_lists_as_wrong_is_told() {
+        let body = br#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","x"]}]},
+            "type":"invalid_request_error","param":null,"code":null}"#;
+        let failure = parse(422, None, body);
+        let refusal = failure.refusal().expect("the request is at fault");
+        let refusal: Value = serde_json::from_slice(&refusal).expect("JSON");
+        let message = refusal["error"]["message"].as_str().expect("a text");
+        assert!(message.contains("extra_forbidden"), "{message}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::prompt::{Prompt, Text};
 use crate::Provider;
 use crate::bound::SEARCHES;
 use crate::dialect::Dialect;
-use crate::seal::{fit_id, unseal_id};
+use crate::seal::unseal_id;
 use crate::tokens::{IMAGE_BOUND, IMAGE_ESTIMATE, KNOWN_TOOL_BOUND, TOOLS_BOUND, length};
 
 /// Most answers to one request, as OpenAI has it.
@@ -35,8 +35,6 @@ const OPAQUE_FIELDS: [&str; 8] = [
     "context_management",
     "fallbacks",
 ];
-/// Length of Mistral's ids of calls.
-const MISTRAL_ID: usize = 9;
 /// llama.cpp takes this before `max_tokens`.
 pub(super) const LLAMA_LIMIT: &str = "n_predict";
 
@@ -52,7 +50,7 @@ pub enum OutputLimit {
 impl OutputLimit {
     const ALL: [Self; 2] = [Self::MaxTokens, Self::MaxCompletionTokens];
 
-    pub(crate) fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::MaxTokens => "max_tokens",
             Self::MaxCompletionTokens => "max_completion_tokens",
@@ -352,7 +350,7 @@ impl<'a> ChatRequest<'a> {
         let mut edits = Edits::new(self.body);
         edits.replace(self.raw("model"), &json_text(model));
         self.write_limit(max_output_tokens, provider, &mut edits);
-        self.write_ids(provider, &mut edits);
+        self.write_ids(&mut edits);
         self.ask_for_usage(
             asks_for_usage && provider.takes_stream_options(),
             &mut edits,
@@ -429,9 +427,8 @@ impl<'a> ChatRequest<'a> {
             .unwrap_or_default()
     }
 
-    /// Ids of calls as the provider takes them: Mistral has its own kind, and
-    /// Gemini's seals are no other provider's business.
-    fn write_ids(&self, provider: Provider, edits: &mut Edits<'a>) {
+    /// Gemini's seals on ids of calls are no other provider's business.
+    fn write_ids(&self, edits: &mut Edits<'a>) {
         #[derive(serde::Deserialize)]
         struct Message<'a> {
             #[serde(borrow, default)]
@@ -444,8 +441,7 @@ impl<'a> ChatRequest<'a> {
             #[serde(borrow, default)]
             id: Option<&'a RawValue>,
         }
-        let is_mistral = provider == Provider::Mistral;
-        if !is_mistral && memchr::memmem::find(self.body, b"__thought__").is_none() {
+        if memchr::memmem::find(self.body, b"__thought__").is_none() {
             return;
         }
         let messages: Vec<Message<'a>> = self
@@ -463,13 +459,9 @@ impl<'a> ChatRequest<'a> {
             let Ok(Text(id)) = serde_json::from_str::<Text<'_>>(raw.get()) else {
                 continue;
             };
-            let fitting = if is_mistral {
-                fit_id(&id, MISTRAL_ID, "")
-            } else {
-                Cow::Borrowed(unseal_id(&id).0)
-            };
-            if fitting != id {
-                edits.replace(Some(raw), &json_text(&fitting));
+            let (unsealed, _) = unseal_id(&id);
+            if unsealed != id {
+                edits.replace(Some(raw), &json_text(unsealed));
             }
         }
     }

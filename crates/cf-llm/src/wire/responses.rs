@@ -140,7 +140,7 @@ impl<'a> ChatRequest<'a> {
 }
 
 /// Whether a model thinks, by OpenAI's names: others refuse to be asked for it.
-fn reasons(model: &str) -> bool {
+pub(crate) fn reasons(model: &str) -> bool {
     let name = model.rsplit(['/', ':']).next().unwrap_or(model);
     let name = name.strip_prefix("openai.").unwrap_or(name);
     let is_o = name.starts_with('o') && name[1..].starts_with(|c: char| c.is_ascii_digit());

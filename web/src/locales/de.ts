@@ -242,8 +242,7 @@ export const de: typeof en = {
     validation_invalid_old_password: 'Das bisherige Passwort ist falsch.',
     validation_invalid_format: 'Dieser Wert hat nicht die richtige Form.',
     validation_in_invalid: 'Bitte einen der möglichen Werte wählen.',
-    validation_wider:
-      'Nur weniger als bisher. Für mehr fragen Sie einen Administrator, oder legen Sie einen neuen Schlüssel an.',
+    validation_wider: 'Nur weniger als bisher.',
     validation_not_allowed: 'Diesen Wert dürfen Sie hier nicht setzen.',
     validation_not_in_invalid: 'Dieser Name ist vergeben. Bitte einen anderen wählen.',
     validation_only_int_constraint: 'Bitte eine ganze Zahl eingeben.',

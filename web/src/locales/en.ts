@@ -236,7 +236,7 @@ export const en = {
     validation_invalid_old_password: 'The current password is wrong.',
     validation_invalid_format: 'This value does not have the right form.',
     validation_in_invalid: 'Please choose one of the possible values.',
-    validation_wider: 'Only less than now. For more, ask an administrator or make a new key.',
+    validation_wider: 'Only less than now.',
     validation_not_allowed: 'You are not allowed to set this value here.',
     validation_not_in_invalid: 'This name is taken. Please choose another one.',
     validation_only_int_constraint: 'Please enter a whole number.',

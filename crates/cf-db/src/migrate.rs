@@ -81,6 +81,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0010_pieces.sql"),
         postgres: None,
     },
+    Migration {
+        version: 11,
+        name: "cache",
+        sql: include_str!("../../../migrations/0011_cache.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

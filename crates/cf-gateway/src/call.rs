@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use crate::attempt::Attempt;
 use crate::body::GatewayBody;
+use crate::cache::{Found, Question};
 use crate::hang_up::Attendance;
 use crate::meter::Meter;
 use crate::plan::{Way, find_model, likely_tokens, ways};
+use crate::recording::Recorder;
 use crate::reply::{self, Call, describe, name_deployment, name_dropped, set};
 use crate::reserve::{Reservation, WorstCase, reserve};
 use crate::responses::Keep;
@@ -79,13 +81,39 @@ pub async fn chat(
         prompt,
         Arc::clone(&attendance),
     );
+    let mut slot = None;
+    if caller.keeping.cache_seconds > 0
+        && let Some(endpoint) = kept_endpoint(asked.dialect)
+        // Nothing that was cut short, and nothing of a model in this one's place.
+        && !ways[0].plan.lowered
+        && ways[0].public_model == model.name
+    {
+        let question = Question {
+            caller: &caller,
+            endpoint,
+            model: &model.name,
+            candidates: &ways[0].candidates,
+            wishes: &asked.wishes,
+            body: &body,
+        };
+        match inner.cache.look(&question).await {
+            Some(Found::Answer(kept)) => {
+                return reply::again(inner, headers, *kept, &ways[0].candidates, meter).await;
+            }
+            Some(Found::Place(place)) => {
+                set(&mut headers, "x-cf-cache", "miss");
+                slot = Some(place);
+            }
+            None => {}
+        }
+    }
     let mut call = Call {
         inner,
         request: &request,
         headers,
         ends_at,
         remaining,
-        keep,
+        recorder: None,
     };
 
     let turn = Turn {
@@ -107,6 +135,8 @@ pub async fn chat(
     name_deployment(&mut call.headers, &meter);
     match taken {
         Ok(Taken { route, dropped, by }) => {
+            let slot = slot.filter(|_| meter.is_at(&model.name));
+            call.recorder = Recorder::new(keep, slot);
             name_dropped(&mut call.headers, &dropped);
             match by {
                 TakenBy::Demo => reply::demo(call, route, plan.output.tokens, meter).await,
@@ -121,5 +151,16 @@ pub async fn chat(
             drop(meter.fail());
             reply::refuse(call, failure)
         }
+    }
+}
+
+/// Where answers of this kind were given, if they may be given again. Responses are
+/// made to be gone on from: each is its own.
+fn kept_endpoint(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::OpenAi => Some("chat/completions"),
+        Dialect::Completions => Some("completions"),
+        Dialect::Anthropic => Some("messages"),
+        Dialect::Responses | Dialect::Gemini | Dialect::Converse => None,
     }
 }

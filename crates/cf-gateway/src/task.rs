@@ -17,13 +17,14 @@ use tokio::time::Instant;
 
 use crate::attempt::{Attempt, refused};
 use crate::body::{GatewayBody, Upstream};
+use crate::cache::{Found, Question, Slot};
 use crate::hang_up::Attendance;
 use crate::meter::Meter;
 use crate::models::{Deployment, Model};
 use crate::plan::{Candidate, Way, candidates_at, find_model, ways};
 use crate::reply::{
-    REPLY, books_late, budget, describe, let_flow, name_deployment, name_dropped, read, set,
-    too_large, whole,
+    self, JSON, REPLY, booked, budget, describe, let_flow, name_deployment, name_dropped, read,
+    set, too_large, whole,
 };
 use crate::turn::{Taken, TakenBy, Turn};
 use crate::{Gateway, Inner};
@@ -38,6 +39,8 @@ struct Running<'a> {
     headers: HeaderMap,
     ends_at: Instant,
     remaining: Nanos,
+    /// Where the answer is kept, if it is to be.
+    slot: Option<Slot>,
 }
 
 pub async fn run(
@@ -91,6 +94,7 @@ pub async fn run(
         headers,
         ends_at,
         remaining: hold.remaining(),
+        slot: None,
     };
     let mut meter = Meter::new(
         hold,
@@ -100,6 +104,30 @@ pub async fn run(
         0,
         Arc::clone(&attendance),
     );
+    if caller.keeping.cache_seconds > 0
+        && let Some((endpoint, body)) = kept_request(&request)
+        && ways[0].public_model == model.name
+    {
+        let question = Question {
+            caller: &caller,
+            endpoint,
+            model: &model.name,
+            candidates: &ways[0].candidates,
+            wishes: &wishes,
+            body,
+        };
+        match inner.cache.look(&question).await {
+            Some(Found::Answer(kept)) => {
+                let headers = running.headers;
+                return reply::again(inner, headers, *kept, &ways[0].candidates, meter).await;
+            }
+            Some(Found::Place(place)) => {
+                set(&mut running.headers, "x-cf-cache", "miss");
+                running.slot = Some(place);
+            }
+            None => {}
+        }
+    }
     let asked = &mut ways[0].candidates;
     asked.retain(|c| request.counts_at(&c.deployment.place()));
     if asked.is_empty()
@@ -153,6 +181,7 @@ pub async fn run(
             };
         }
     };
+    running.slot = (running.slot).filter(|_| meter.is_at(&model.name));
     let Taken { dropped, by, .. } = taken;
     name_dropped(&mut running.headers, &dropped);
     match (by, planned) {
@@ -162,6 +191,25 @@ pub async fn run(
         }
         (TakenBy::Provider(_), None) => Err(Error::internal("an answer to no plan")),
     }
+}
+
+/// Where and with what body a request was made whose answer may be given again. Not
+/// so for forms, which are put together anew each time, for what comes in pieces, and
+/// for counts, which cost nothing.
+fn kept_request(request: &TaskRequest) -> Option<(&'static str, &Bytes)> {
+    let endpoint = match request.task {
+        Task::Embeddings => "embeddings",
+        Task::Moderation => "moderations",
+        Task::Rerank => "rerank",
+        Task::Images => "images/generations",
+        Task::ImageEdits
+        | Task::Transcription
+        | Task::Translation
+        | Task::Speech
+        | Task::CountTokens => return None,
+    };
+    let body = request.body().filter(|_| !request.stream())?;
+    Some((endpoint, body))
 }
 
 /// The deployments of a model that can be called, with what such calls cost there, and
@@ -337,16 +385,23 @@ impl Running<'_> {
     /// A whole answer: booked, then released.
     async fn finish(mut self, told: Told, meter: Meter) -> Result<Response<GatewayBody>> {
         let (usage, is_guess) = billed(self.request, meter.price(), Some(&told));
+        let served = meter.served(usage, is_guess);
+        let slot = (self.slot.take()).filter(|_| !meter.client_has_left());
         let Some(settled) = meter.finish(usage, is_guess) else {
             return Err(Error::internal("a call ended twice"));
         };
-        let receipt = tokio::time::timeout(self.inner.deadlines.books, settled)
-            .await
-            .unwrap_or_else(|_| Err(books_late()))?;
+        let receipt = booked(self.inner, settled).await?;
         set(&mut self.headers, "x-cf-cost", &receipt.cost.to_string());
         budget(&mut self.headers, receipt.remaining);
         if let Some(body) = told.refusal() {
             return Ok(whole(StatusCode::BAD_REQUEST, body, self.headers));
+        }
+        if let Some(mut slot) = slot {
+            slot.take(&told.body);
+            let kind = told.content_type.as_deref().unwrap_or(JSON);
+            // Late, it is an answer that is not kept.
+            let kept = slot.keep(kind, served);
+            let _ = tokio::time::timeout(self.inner.deadlines.books, kept).await;
         }
         let mut response = whole(StatusCode::OK, told.body, self.headers);
         let kind = told.content_type.as_deref().map(HeaderValue::from_str);

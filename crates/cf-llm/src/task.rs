@@ -261,6 +261,14 @@ impl TaskRequest {
         })
     }
 
+    /// The body, where it is JSON.
+    pub fn body(&self) -> Option<&Bytes> {
+        match &self.source {
+            Source::Json(body) => Some(body),
+            Source::Form(_) => None,
+        }
+    }
+
     /// Whether the answer comes in pieces.
     pub fn stream(&self) -> bool {
         match &self.wanted {

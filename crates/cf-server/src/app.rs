@@ -139,6 +139,7 @@ impl App {
             ledger: ledger.clone(),
             http: http.clone(),
             sealer: sealer.clone(),
+            requests: master.derive("requests"),
             db: db.clone(),
             tasks: tasks.clone(),
             stopping: stopping.clone(),

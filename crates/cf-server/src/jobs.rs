@@ -132,6 +132,13 @@ pub fn start(app: &App) {
         }
         Ok(())
     });
+    every(app, RETENTION, "cache", |app: App| async move {
+        let forgotten = app.gateway.prune_cache().await?;
+        if forgotten > 0 {
+            tracing::info!(forgotten, "kept answers were forgotten");
+        }
+        Ok(())
+    });
     app.tasks.spawn(publish_booked(app.clone()));
     app.tasks.spawn(key_troubles::listen(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());

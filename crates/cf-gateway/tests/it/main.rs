@@ -4,6 +4,7 @@
 
 mod billed;
 mod budget;
+mod cache;
 mod choice;
 mod failures;
 mod fallbacks;

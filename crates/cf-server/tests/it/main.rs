@@ -8,6 +8,7 @@ mod billing;
 mod billing_api;
 mod billing_keys;
 mod budgets;
+mod cache;
 mod exchange_rates;
 mod export;
 mod hosts;

@@ -90,6 +90,8 @@ pub struct Keeping {
     pub cache_seconds: u32,
     /// What such an answer costs, in percent of what the call would.
     pub cache_price_percent: u32,
+    /// Days that what is asked and answered is kept to be read; zero: not at all.
+    pub prompt_log_days: u32,
 }
 
 /// A caller of the router whose key, user and tenant were all found active.

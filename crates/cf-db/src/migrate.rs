@@ -87,6 +87,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0011_cache.sql"),
         postgres: None,
     },
+    Migration {
+        version: 12,
+        name: "promptlog",
+        sql: include_str!("../../../migrations/0012_promptlog.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

@@ -346,6 +346,9 @@ impl Streaming {
                     None => dialect.failure_frame(&data, &secret),
                 });
                 self.broken |= last.is_none();
+                if let (Some(recorder), Some(last)) = (&mut self.recorder, &last) {
+                    recorder.take(last);
+                }
                 self.end(Meter::break_off, last);
                 self.hang_up();
             }
@@ -365,6 +368,9 @@ impl Streaming {
     /// Ends the stream with an error that the client sees.
     fn break_off(&mut self, sentence: &str, code: &str) {
         let last = self.error_frame(sentence, code);
+        if let (Some(recorder), Some(last)) = (&mut self.recorder, &last) {
+            recorder.take(last);
+        }
         self.end(Meter::break_off, last);
         self.hang_up();
     }

@@ -81,16 +81,22 @@ pub async fn chat(
         prompt,
         Arc::clone(&attendance),
     );
+    let mut prompt = (caller.keeping.prompt_log_days > 0).then(|| {
+        let (now, endpoint) = (inner.clock.now(), endpoint(asked.dialect));
+        let prompts = &inner.prompts;
+        prompts.draft(&caller, &request_id, now, endpoint, body.clone())
+    });
     let mut slot = None;
     if caller.keeping.cache_seconds > 0
-        && let Some(endpoint) = kept_endpoint(asked.dialect)
+        // Responses are made to be gone on from: each is its own.
+        && asked.dialect != Dialect::Responses
         // Nothing that was cut short, and nothing of a model in this one's place.
         && !ways[0].plan.lowered
         && ways[0].public_model == model.name
     {
         let question = Question {
             caller: &caller,
-            endpoint,
+            endpoint: endpoint(asked.dialect),
             model: &model.name,
             candidates: &ways[0].candidates,
             wishes: &asked.wishes,
@@ -98,6 +104,9 @@ pub async fn chat(
         };
         match inner.cache.look(&question).await {
             Some(Found::Answer(kept)) => {
+                if let Some(prompt) = &mut prompt {
+                    prompt.take(&kept.body);
+                }
                 return reply::again(inner, headers, *kept, &ways[0].candidates, meter).await;
             }
             Some(Found::Place(place)) => {
@@ -136,7 +145,7 @@ pub async fn chat(
     match taken {
         Ok(Taken { route, dropped, by }) => {
             let slot = slot.filter(|_| meter.is_at(&model.name));
-            call.recorder = Recorder::new(keep, slot);
+            call.recorder = Recorder::new(keep, slot, prompt);
             name_dropped(&mut call.headers, &dropped);
             match by {
                 TakenBy::Demo => reply::demo(call, route, plan.output.tokens, meter).await,
@@ -149,18 +158,21 @@ pub async fn chat(
         }
         Err(failure) => {
             drop(meter.fail());
+            call.recorder = Recorder::new(None, None, prompt);
             reply::refuse(call, failure)
         }
     }
 }
 
-/// Where answers of this kind were given, if they may be given again. Responses are
-/// made to be gone on from: each is its own.
-fn kept_endpoint(dialect: Dialect) -> Option<&'static str> {
+/// Where calls in this dialect are made.
+fn endpoint(dialect: Dialect) -> &'static str {
     match dialect {
-        Dialect::OpenAi => Some("chat/completions"),
-        Dialect::Completions => Some("completions"),
-        Dialect::Anthropic => Some("messages"),
-        Dialect::Responses | Dialect::Gemini | Dialect::Converse => None,
+        Dialect::OpenAi => "chat/completions",
+        Dialect::Completions => "completions",
+        Dialect::Anthropic => "messages",
+        Dialect::Responses => "responses",
+        // No client speaks these.
+        Dialect::Gemini => "gemini",
+        Dialect::Converse => "converse",
     }
 }

@@ -16,6 +16,7 @@ mod limits;
 mod meter;
 mod models;
 mod plan;
+mod prompts;
 mod recording;
 mod reply;
 mod reserve;
@@ -45,6 +46,7 @@ pub use entry::KeyNews;
 pub use key_test::KeyTest;
 pub use limits::Reached;
 pub use plan::FALLBACKS;
+pub use prompts::Prompt;
 pub use responses::InputPage;
 pub use turn::ComeBack;
 
@@ -52,6 +54,7 @@ use cache::Cache;
 use hang_up::{Attendance, Attended, Drains};
 use limits::Limiter;
 use models::Catalogue;
+use prompts::{PromptLog, Prompts};
 use responses::Responses;
 
 /// Time limits of a call.
@@ -108,7 +111,8 @@ pub struct GatewayParts {
 /// Forgets what is kept of the calls of a user or a tenant that is deleted.
 pub async fn forget(tx: &mut Tx, collection: &str, id: &str) -> Result<()> {
     responses::forget(tx, collection, id).await?;
-    cache::forget(tx, collection, id).await
+    cache::forget(tx, collection, id).await?;
+    prompts::forget(tx, collection, id).await
 }
 
 /// What a client asks for beside the body.
@@ -139,6 +143,7 @@ struct Inner {
     key_news: broadcast::Sender<KeyNews>,
     responses: Responses,
     cache: Cache,
+    prompts: Prompts,
     /// Turns at counting prompts.
     counting: Arc<Semaphore>,
 }
@@ -162,6 +167,16 @@ impl Gateway {
                 parts.clock.clone(),
                 parts.random.clone(),
                 parts.requests,
+            ),
+            prompts: Prompts::start(
+                PromptLog::new(
+                    parts.db.clone(),
+                    parts.sealer.clone(),
+                    parts.random.clone(),
+                    parts.clock.clone(),
+                ),
+                &parts.tasks,
+                parts.stopping.clone(),
             ),
             clock: parts.clock,
             random: parts.random,
@@ -309,6 +324,22 @@ impl Gateway {
     /// how many.
     pub async fn prune_cache(&self) -> Result<u64> {
         self.0.cache.prune().await
+    }
+
+    /// What was asked and answered in a call, where that is kept.
+    pub async fn prompt(&self, request_id: &str) -> Result<Option<Prompt>> {
+        self.0.prompts.log().find(request_id).await
+    }
+
+    /// Waits until what was asked and answered so far is written down.
+    pub async fn flush_prompts(&self) {
+        self.0.prompts.flush().await;
+    }
+
+    /// Deletes what was asked and answered as long ago as its tenant keeps it. Returns
+    /// how many calls.
+    pub async fn prune_prompts(&self) -> Result<u64> {
+        self.0.prompts.log().prune().await
     }
 
     /// The models this caller may use, in OpenAI's shape.

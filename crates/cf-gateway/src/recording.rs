@@ -4,6 +4,7 @@ use bytes::Bytes;
 use cf_base::{ProviderKeyId, Usage};
 
 use crate::cache::Slot;
+use crate::prompts::Draft;
 use crate::responses::Keep;
 
 /// A copy up to a limit. What is beyond is left out.
@@ -30,6 +31,20 @@ impl Recording {
             .extend_from_slice(&piece[..piece.len().min(left)]);
     }
 
+    /// As far as it is text, and whether something was left out.
+    pub fn into_text(self) -> (String, bool) {
+        match String::from_utf8(self.bytes) {
+            Ok(text) => (text, self.cut),
+            // A character at the limit was cut in two, or it is sound.
+            Err(error) => {
+                let end = error.utf8_error().valid_up_to();
+                let mut bytes = error.into_bytes();
+                bytes.truncate(end);
+                (String::from_utf8(bytes).unwrap_or_default(), true)
+            }
+        }
+    }
+
     /// All of it; `None` if something was left out or it is no text.
     pub fn into_whole_text(self) -> Option<String> {
         (!self.cut)
@@ -49,18 +64,31 @@ pub struct Served {
 }
 
 /// Where an answer is kept beside being given. Most are not: then there is none.
-/// Dropped before the answer is whole, nothing is kept of it.
+/// Dropped before the answer is whole, nothing is kept of it but what is logged.
 pub struct Recorder {
     /// As a response that may be gone on from.
     response: Option<Keep>,
     /// To be given again.
     slot: Option<Slot>,
+    /// To be read by administrators, also where it breaks off.
+    prompt: Option<Draft>,
 }
 
 impl Recorder {
     /// `None` where there is nowhere.
-    pub fn new(response: Option<Keep>, slot: Option<Slot>) -> Option<Box<Self>> {
-        (response.is_some() || slot.is_some()).then(|| Box::new(Self { response, slot }))
+    pub fn new(
+        response: Option<Keep>,
+        slot: Option<Slot>,
+        prompt: Option<Draft>,
+    ) -> Option<Box<Self>> {
+        let any = response.is_some() || slot.is_some() || prompt.is_some();
+        any.then(|| {
+            Box::new(Self {
+                response,
+                slot,
+                prompt,
+            })
+        })
     }
 
     /// The next piece as the client is given it.
@@ -68,11 +96,15 @@ impl Recorder {
         if let Some(slot) = &mut self.slot {
             slot.take(piece);
         }
+        if let Some(prompt) = &mut self.prompt {
+            prompt.take(piece);
+        }
     }
 
-    /// The client has left: only a conversation is still to be kept.
+    /// The client has left: what is still to come is kept of a conversation only.
     pub fn client_left(&mut self) {
         self.slot = None;
+        self.prompt = None;
     }
 
     /// The answer is whole. `response` is what a conversation goes on from.
@@ -105,7 +137,16 @@ mod tests {
         copy.take(b"He");
         copy.take(b"llo");
         copy.take(b"!");
-        assert_eq!(copy.bytes, b"Hell");
         assert_eq!(copy.into_whole_text(), None);
+    }
+
+    #[test]
+    fn what_is_cut_is_text_still_and_says_so() {
+        let mut copy = Recording::new(2);
+        copy.take("aä".as_bytes());
+        assert_eq!(copy.into_text(), ("a".to_owned(), true));
+        let mut copy = Recording::new(3);
+        copy.take("aä".as_bytes());
+        assert_eq!(copy.into_text(), ("aä".to_owned(), false));
     }
 }

@@ -46,8 +46,12 @@ pub fn describe(headers: &mut HeaderMap, request_id: &RequestId, admission: &Adm
 
 /// The last failure as the client's answer. A refusal of the request itself is
 /// told with the provider's own `param` and `code`, which clients act on.
-pub fn refuse(call: Call<'_>, failure: UpstreamFailure) -> Result<Response<GatewayBody>> {
-    match call.request.dialect.refusal(&failure) {
+pub fn refuse(mut call: Call<'_>, failure: UpstreamFailure) -> Result<Response<GatewayBody>> {
+    let body = call.request.dialect.refusal(&failure);
+    if let (Some(recorder), Some(body)) = (&mut call.recorder, &body) {
+        recorder.take(body);
+    }
+    match body {
         Some(body) => Ok(whole(StatusCode::BAD_REQUEST, body, call.headers)),
         None => Err(failure.error),
     }
@@ -164,19 +168,19 @@ async fn plain(
     let error = match reply {
         Reply::Completion(usage, estimated) => {
             let usage = meter.with_others(usage, &others);
-            let served = meter.served(usage, estimated);
-            if let Some(recorder) = &mut call.recorder
-                && meter.client_has_left()
-            {
-                recorder.client_left();
-            }
+            let recorder = call.recorder.take().map(|mut recorder| {
+                if meter.client_has_left() {
+                    recorder.client_left();
+                }
+                (recorder, meter.served(usage, estimated))
+            });
             let Some(settled) = meter.finish(usage, estimated) else {
                 return Err(Error::internal("a call ended twice"));
             };
             let receipt = booked(call.inner, settled).await?;
             set(&mut call.headers, "x-cf-cost", &receipt.cost.to_string());
             budget(&mut call.headers, receipt.remaining);
-            if let Some(mut recorder) = call.recorder.take() {
+            if let Some((mut recorder, served)) = recorder {
                 recorder.take(&body);
                 // Late, it is an answer that is not kept.
                 let kept = recorder.finish(JSON, served, Some(body.clone()));

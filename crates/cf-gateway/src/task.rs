@@ -22,6 +22,8 @@ use crate::hang_up::Attendance;
 use crate::meter::Meter;
 use crate::models::{Deployment, Model};
 use crate::plan::{Candidate, Way, candidates_at, find_model, ways};
+use crate::prompts::Draft;
+use crate::recording::Recorder;
 use crate::reply::{
     self, JSON, REPLY, booked, budget, describe, let_flow, name_deployment, name_dropped, read,
     set, too_large, whole,
@@ -39,8 +41,10 @@ struct Running<'a> {
     headers: HeaderMap,
     ends_at: Instant,
     remaining: Nanos,
-    /// Where the answer is kept, if it is to be.
+    /// Where the answer is kept to be given again, if it is to be.
     slot: Option<Slot>,
+    /// Where it is kept to be read.
+    prompt: Option<Draft>,
 }
 
 pub async fn run(
@@ -95,6 +99,11 @@ pub async fn run(
         ends_at,
         remaining: hold.remaining(),
         slot: None,
+        prompt: (caller.keeping.prompt_log_days > 0).then(|| {
+            let (now, question) = (inner.clock.now(), request.shown());
+            let prompts = &inner.prompts;
+            prompts.draft(&caller, &request_id, now, endpoint(request.task), question)
+        }),
     };
     let mut meter = Meter::new(
         hold,
@@ -105,12 +114,12 @@ pub async fn run(
         Arc::clone(&attendance),
     );
     if caller.keeping.cache_seconds > 0
-        && let Some((endpoint, body)) = kept_request(&request)
+        && let Some(body) = kept_request(&request)
         && ways[0].public_model == model.name
     {
         let question = Question {
             caller: &caller,
-            endpoint,
+            endpoint: endpoint(request.task),
             model: &model.name,
             candidates: &ways[0].candidates,
             wishes: &wishes,
@@ -118,6 +127,9 @@ pub async fn run(
         };
         match inner.cache.look(&question).await {
             Some(Found::Answer(kept)) => {
+                if let Some(prompt) = &mut running.prompt {
+                    prompt.take(&kept.body);
+                }
                 let headers = running.headers;
                 return reply::again(inner, headers, *kept, &ways[0].candidates, meter).await;
             }
@@ -175,7 +187,11 @@ pub async fn run(
                 return running.finish(told, meter).await;
             }
             drop(meter.fail());
-            return match request.dialect().refusal(&failure) {
+            let body = request.dialect().refusal(&failure);
+            if let (Some(prompt), Some(body)) = (&mut running.prompt, &body) {
+                prompt.take(body);
+            }
+            return match body {
                 Some(body) => Ok(whole(StatusCode::BAD_REQUEST, body, running.headers)),
                 None => Err(failure.error),
             };
@@ -193,23 +209,29 @@ pub async fn run(
     }
 }
 
-/// Where and with what body a request was made whose answer may be given again. Not
-/// so for forms, which are put together anew each time, for what comes in pieces, and
-/// for counts, which cost nothing.
-fn kept_request(request: &TaskRequest) -> Option<(&'static str, &Bytes)> {
-    let endpoint = match request.task {
+/// The body of a request whose answer may be given again. Not so for forms, which are
+/// put together anew each time, for what comes in pieces, and for counts, which cost
+/// nothing.
+fn kept_request(request: &TaskRequest) -> Option<&Bytes> {
+    let kept = matches!(
+        request.task,
+        Task::Embeddings | Task::Moderation | Task::Rerank | Task::Images
+    );
+    request.body().filter(|_| kept && !request.stream())
+}
+
+fn endpoint(task: Task) -> &'static str {
+    match task {
         Task::Embeddings => "embeddings",
+        Task::Images => "images/generations",
+        Task::ImageEdits => "images/edits",
+        Task::Transcription => "audio/transcriptions",
+        Task::Translation => "audio/translations",
+        Task::Speech => "audio/speech",
         Task::Moderation => "moderations",
         Task::Rerank => "rerank",
-        Task::Images => "images/generations",
-        Task::ImageEdits
-        | Task::Transcription
-        | Task::Translation
-        | Task::Speech
-        | Task::CountTokens => return None,
-    };
-    let body = request.body().filter(|_| !request.stream())?;
-    Some((endpoint, body))
+        Task::CountTokens => "messages/count_tokens",
+    }
 }
 
 /// The deployments of a model that can be called, with what such calls cost there, and
@@ -385,18 +407,22 @@ impl Running<'_> {
     /// A whole answer: booked, then released.
     async fn finish(mut self, told: Told, meter: Meter) -> Result<Response<GatewayBody>> {
         let (usage, is_guess) = billed(self.request, meter.price(), Some(&told));
-        let served = meter.served(usage, is_guess);
         let slot = (self.slot.take()).filter(|_| !meter.client_has_left());
+        let slot = slot.map(|slot| (slot, meter.served(usage, is_guess)));
         let Some(settled) = meter.finish(usage, is_guess) else {
             return Err(Error::internal("a call ended twice"));
         };
         let receipt = booked(self.inner, settled).await?;
         set(&mut self.headers, "x-cf-cost", &receipt.cost.to_string());
         budget(&mut self.headers, receipt.remaining);
-        if let Some(body) = told.refusal() {
+        let refusal = told.refusal();
+        if let Some(prompt) = &mut self.prompt {
+            prompt.take(refusal.as_ref().unwrap_or(&told.body));
+        }
+        if let Some(body) = refusal {
             return Ok(whole(StatusCode::BAD_REQUEST, body, self.headers));
         }
-        if let Some(mut slot) = slot {
+        if let Some((mut slot, served)) = slot {
             slot.take(&told.body);
             let kind = told.content_type.as_deref().unwrap_or(JSON);
             // Late, it is an answer that is not kept.
@@ -436,7 +462,8 @@ impl Running<'_> {
             meter,
             self.ends_at,
         );
-        let mut response = Response::new(body);
+        let recorder = Recorder::new(None, None, self.prompt);
+        let mut response = Response::new(body.recorded(recorder));
         *response.headers_mut() = self.headers;
         response
     }

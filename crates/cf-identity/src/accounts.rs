@@ -223,7 +223,7 @@ pub(crate) const USER_COLUMNS: &str = "\
     t.status as tenant_status, t.currency as tenant_currency, t.regions as tenant_regions, \
     t.rate_limit as tenant_rate_limit, t.tokens_per_minute as tenant_tokens_per_minute, \
     t.parallel_requests as tenant_parallel_requests, \
-    t.cache_seconds, t.cache_price_percent, \
+    t.cache_seconds, t.cache_price_percent, t.prompt_log_days, \
     p.id as found_product_id, p.currency as product_currency, p.models as product_models, \
     p.rate_limit, p.tokens_per_minute, p.parallel_requests";
 
@@ -399,6 +399,7 @@ fn read_payer(row: &Row, account: &Account, key: Option<KeyTerms>) -> Result<Cal
         keeping: Keeping {
             cache_seconds: limit(row, "cache_seconds")?,
             cache_price_percent: limit(row, "cache_price_percent")?,
+            prompt_log_days: limit(row, "prompt_log_days")?,
         },
         // What cannot be read must not become "anywhere": it is an error.
         regions: names(row, "tenant_regions")?,

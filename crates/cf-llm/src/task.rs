@@ -269,6 +269,15 @@ impl TaskRequest {
         }
     }
 
+    /// What was asked, to be read by people: the body, or of a form its fields with
+    /// the sizes of its files.
+    pub fn shown(&self) -> Bytes {
+        match &self.source {
+            Source::Json(body) => body.clone(),
+            Source::Form(form) => form.shown(),
+        }
+    }
+
     /// Whether the answer comes in pieces.
     pub fn stream(&self) -> bool {
         match &self.wanted {

@@ -19,6 +19,7 @@ impl Fixture {
             keeping: Keeping {
                 cache_seconds: 60,
                 cache_price_percent: percent,
+                ..Keeping::default()
             },
             ..(*self.caller).clone()
         })

@@ -13,6 +13,7 @@ mod fixture;
 mod limits;
 mod losses;
 mod models;
+mod prompts;
 mod providers;
 mod replies;
 mod responses;

@@ -20,6 +20,7 @@ mod notices;
 mod openapi;
 mod outbox;
 mod prices;
+mod prompts;
 mod realtime;
 mod records;
 mod responses;

@@ -83,6 +83,17 @@ impl Limits {
     }
 }
 
+/// What is kept of a tenant's calls; nothing unless an administrator says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Keeping {
+    /// How long an answer is given again to the same request; zero: never.
+    pub cache_seconds: u32,
+    /// What such an answer costs, in percent of what the call would.
+    pub cache_price_percent: u32,
+    /// Days that what is asked and answered is kept to be read; zero: not at all.
+    pub prompt_log_days: u32,
+}
+
 /// A caller of the router whose key, user and tenant were all found active.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -106,6 +117,8 @@ pub struct Caller {
     pub key_limits: Limits,
     /// Limits of the tenant, for all of its users together.
     pub tenant_limits: Limits,
+    /// What is kept of the tenant's calls.
+    pub keeping: Keeping,
     /// Where the tenant's calls may be worked on (empty: anywhere).
     pub regions: Vec<String>,
     /// Currency of the user's budget.

@@ -12,7 +12,7 @@ mod secret;
 mod time;
 mod usage;
 
-pub use caller::{Caller, Limits, Role, TenantStatus, UserStatus};
+pub use caller::{Caller, Keeping, Limits, Role, TenantStatus, UserStatus};
 pub use error::{Error, Kind, Result};
 pub use id::{Id, IdError, KeyId, ModelId, ProductId, ProviderKeyId, RequestId, TenantId, UserId};
 pub use money::{

@@ -81,6 +81,18 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/0010_pieces.sql"),
         postgres: None,
     },
+    Migration {
+        version: 11,
+        name: "cache",
+        sql: include_str!("../../../migrations/0011_cache.sql"),
+        postgres: None,
+    },
+    Migration {
+        version: 12,
+        name: "promptlog",
+        sql: include_str!("../../../migrations/0012_promptlog.sql"),
+        postgres: None,
+    },
 ];
 
 /// Where a database's schema stands against this program.

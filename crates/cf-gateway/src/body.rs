@@ -14,11 +14,14 @@ use tokio::time::{Instant, Sleep};
 
 use crate::hang_up::Drains;
 use crate::meter::Meter;
-use crate::responses::Keep;
+use crate::recording::Recorder;
 use crate::{Deadlines, reply};
 
 /// A comment, which every reader of events leaves out.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+
+/// What a stream of events is.
+pub const EVENTS: &str = "text/event-stream; charset=utf-8";
 
 /// Where a stream comes from.
 pub enum Upstream {
@@ -61,7 +64,7 @@ struct Streaming {
     /// Where it is read on once the client has left; `None`: then it is cancelled.
     drains: Option<Drains>,
     /// Where the answer is kept, if it is to be.
-    keep: Option<Keep>,
+    recorder: Option<Box<Recorder>>,
 }
 
 #[allow(
@@ -113,15 +116,15 @@ impl GatewayBody {
             deadlines,
             ends_at,
             drains,
-            keep: None,
+            recorder: None,
         })))
     }
 
     /// The same, its answer kept when it is whole.
     #[must_use]
-    pub(crate) fn kept(mut self, keep: Option<Keep>) -> Self {
+    pub(crate) fn recorded(mut self, recorder: Option<Box<Recorder>>) -> Self {
         if let Inner::Stream(stream) = &mut self.0 {
-            stream.keep = keep;
+            stream.recorder = recorder;
         }
         self
     }
@@ -139,6 +142,9 @@ impl Drop for GatewayBody {
             return;
         };
         meter.client_left();
+        if let Some(recorder) = &mut stream.recorder {
+            recorder.client_left();
+        }
         if let Inner::Stream(stream) = std::mem::replace(&mut self.0, Inner::Full(None)) {
             drains.read_on(stream.read_on());
         }
@@ -313,12 +319,18 @@ impl Streaming {
             return;
         };
         match frame {
-            StreamFrame::Pass(bytes) => self.ready.push_back(bytes),
+            StreamFrame::Pass(bytes) => {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.take(&bytes);
+                }
+                self.ready.push_back(bytes);
+            }
             StreamFrame::Done(bytes) => {
                 let response = meter.stream().and_then(|stream| stream.response().cloned());
-                let keep = self.keep.take();
-                let keeping = keep.zip(response).map(|(keep, response)| {
-                    Box::pin(keep.keep(response)) as Pin<Box<dyn Future<Output = ()> + Send>>
+                let keeping = self.recorder.take().map(|mut recorder| {
+                    recorder.take(&bytes);
+                    let kept = recorder.finish(EVENTS, meter.served_stream(), response);
+                    Box::pin(kept) as Pin<Box<dyn Future<Output = ()> + Send>>
                 });
                 let last = Some(bytes).filter(|b| !b.is_empty());
                 self.end(Meter::finish_stream, last);
@@ -334,6 +346,9 @@ impl Streaming {
                     None => dialect.failure_frame(&data, &secret),
                 });
                 self.broken |= last.is_none();
+                if let (Some(recorder), Some(last)) = (&mut self.recorder, &last) {
+                    recorder.take(last);
+                }
                 self.end(Meter::break_off, last);
                 self.hang_up();
             }
@@ -353,6 +368,9 @@ impl Streaming {
     /// Ends the stream with an error that the client sees.
     fn break_off(&mut self, sentence: &str, code: &str) {
         let last = self.error_frame(sentence, code);
+        if let (Some(recorder), Some(last)) = (&mut self.recorder, &last) {
+            recorder.take(last);
+        }
         self.end(Meter::break_off, last);
         self.hang_up();
     }

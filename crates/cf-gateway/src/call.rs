@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use crate::attempt::Attempt;
 use crate::body::GatewayBody;
+use crate::cache::{Found, Question};
 use crate::hang_up::Attendance;
 use crate::meter::Meter;
 use crate::plan::{Way, find_model, likely_tokens, ways};
+use crate::recording::Recorder;
 use crate::reply::{self, Call, describe, name_deployment, name_dropped, set};
 use crate::reserve::{Reservation, WorstCase, reserve};
 use crate::responses::Keep;
@@ -79,13 +81,48 @@ pub async fn chat(
         prompt,
         Arc::clone(&attendance),
     );
+    let mut prompt = (caller.keeping.prompt_log_days > 0).then(|| {
+        let (now, endpoint) = (inner.clock.now(), endpoint(asked.dialect));
+        let prompts = &inner.prompts;
+        prompts.draft(&caller, &request_id, now, endpoint, body.clone())
+    });
+    let mut slot = None;
+    if caller.keeping.cache_seconds > 0
+        // Responses are made to be gone on from: each is its own.
+        && asked.dialect != Dialect::Responses
+        // Nothing that was cut short, and nothing of a model in this one's place.
+        && !ways[0].plan.lowered
+        && ways[0].public_model == model.name
+    {
+        let question = Question {
+            caller: &caller,
+            endpoint: endpoint(asked.dialect),
+            model: &model.name,
+            candidates: &ways[0].candidates,
+            wishes: &asked.wishes,
+            body: &body,
+        };
+        match inner.cache.look(&question).await {
+            Some(Found::Answer(kept)) => {
+                if let Some(prompt) = &mut prompt {
+                    prompt.take(&kept.body);
+                }
+                return reply::again(inner, headers, *kept, &ways[0].candidates, meter).await;
+            }
+            Some(Found::Place(place)) => {
+                set(&mut headers, "x-cf-cache", "miss");
+                slot = Some(place);
+            }
+            None => {}
+        }
+    }
     let mut call = Call {
         inner,
         request: &request,
         headers,
         ends_at,
         remaining,
-        keep,
+        recorder: None,
     };
 
     let turn = Turn {
@@ -107,6 +144,8 @@ pub async fn chat(
     name_deployment(&mut call.headers, &meter);
     match taken {
         Ok(Taken { route, dropped, by }) => {
+            let slot = slot.filter(|_| meter.is_at(&model.name));
+            call.recorder = Recorder::new(keep, slot, prompt);
             name_dropped(&mut call.headers, &dropped);
             match by {
                 TakenBy::Demo => reply::demo(call, route, plan.output.tokens, meter).await,
@@ -119,7 +158,21 @@ pub async fn chat(
         }
         Err(failure) => {
             drop(meter.fail());
+            call.recorder = Recorder::new(None, None, prompt);
             reply::refuse(call, failure)
         }
+    }
+}
+
+/// Where calls in this dialect are made.
+fn endpoint(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::OpenAi => "chat/completions",
+        Dialect::Completions => "completions",
+        Dialect::Anthropic => "messages",
+        Dialect::Responses => "responses",
+        // No client speaks these.
+        Dialect::Gemini => "gemini",
+        Dialect::Converse => "converse",
     }
 }

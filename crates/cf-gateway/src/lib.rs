@@ -6,6 +6,7 @@
 
 mod attempt;
 mod body;
+mod cache;
 mod call;
 mod entry;
 mod hang_up;
@@ -15,6 +16,8 @@ mod limits;
 mod meter;
 mod models;
 mod plan;
+mod prompts;
+mod recording;
 mod reply;
 mod reserve;
 mod responses;
@@ -28,11 +31,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cf_base::{Caller, Clock, Random, RequestId, Result, Sealer, TenantId};
-use cf_db::Db;
+use cf_base::{Caller, Clock, HashKey, Random, RequestId, Result, Sealer, TenantId};
+use cf_db::{Db, Tx};
 use cf_http::HttpClient;
 use cf_ledger::{Ledger, PriceVersion};
-pub use cf_llm::{Dialect, Form, Part, Task, TaskRequest, Wishes};
+pub use cf_llm::{Dialect, Form, Part, Reuse, Task, TaskRequest, Wishes};
 use http::Response;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -43,12 +46,15 @@ pub use entry::KeyNews;
 pub use key_test::KeyTest;
 pub use limits::Reached;
 pub use plan::FALLBACKS;
-pub use responses::{InputPage, forget_responses};
+pub use prompts::Prompt;
+pub use responses::InputPage;
 pub use turn::ComeBack;
 
+use cache::Cache;
 use hang_up::{Attendance, Attended, Drains};
 use limits::Limiter;
 use models::Catalogue;
+use prompts::{PromptLog, Prompts};
 use responses::Responses;
 
 /// Time limits of a call.
@@ -90,14 +96,23 @@ pub struct GatewayParts {
     pub ledger: Ledger,
     /// The way out.
     pub http: HttpClient,
-    /// Opens provider secrets.
+    /// Opens provider secrets; seals what is kept of calls.
     pub sealer: Sealer,
+    /// Recognises requests that were made before.
+    pub requests: HashKey,
     /// Where models and provider keys are.
     pub db: Db,
     /// Where answers without a client are read on.
     pub tasks: TaskTracker,
     /// Cancelled when the server begins to stop: nothing is read on any more.
     pub stopping: CancellationToken,
+}
+
+/// Forgets what is kept of the calls of a user or a tenant that is deleted.
+pub async fn forget(tx: &mut Tx, collection: &str, id: &str) -> Result<()> {
+    responses::forget(tx, collection, id).await?;
+    cache::forget(tx, collection, id).await?;
+    prompts::forget(tx, collection, id).await
 }
 
 /// What a client asks for beside the body.
@@ -127,6 +142,8 @@ struct Inner {
     /// What becomes known of provider keys.
     key_news: broadcast::Sender<KeyNews>,
     responses: Responses,
+    cache: Cache,
+    prompts: Prompts,
     /// Turns at counting prompts.
     counting: Arc<Semaphore>,
 }
@@ -143,6 +160,23 @@ impl Gateway {
                 parts.sealer.clone(),
                 parts.clock.clone(),
                 parts.random.clone(),
+            ),
+            cache: Cache::new(
+                parts.db.clone(),
+                parts.sealer.clone(),
+                parts.clock.clone(),
+                parts.random.clone(),
+                parts.requests,
+            ),
+            prompts: Prompts::start(
+                PromptLog::new(
+                    parts.db.clone(),
+                    parts.sealer.clone(),
+                    parts.random.clone(),
+                    parts.clock.clone(),
+                ),
+                &parts.tasks,
+                parts.stopping.clone(),
             ),
             clock: parts.clock,
             random: parts.random,
@@ -284,6 +318,28 @@ impl Gateway {
     /// the oldest of users who have too many. Returns how many.
     pub async fn prune_responses(&self, kept: Duration) -> Result<u64> {
         self.0.responses.prune(kept).await
+    }
+
+    /// Forgets kept answers that are too old, or more than a tenant may have. Returns
+    /// how many.
+    pub async fn prune_cache(&self) -> Result<u64> {
+        self.0.cache.prune().await
+    }
+
+    /// What was asked and answered in a call, where that is kept.
+    pub async fn prompt(&self, request_id: &str) -> Result<Option<Prompt>> {
+        self.0.prompts.log().find(request_id).await
+    }
+
+    /// Waits until what was asked and answered so far is written down.
+    pub async fn flush_prompts(&self) {
+        self.0.prompts.flush().await;
+    }
+
+    /// Deletes what was asked and answered as long ago as its tenant keeps it. Returns
+    /// how many calls.
+    pub async fn prune_prompts(&self) -> Result<u64> {
+        self.0.prompts.log().prune().await
     }
 
     /// The models this caller may use, in OpenAI's shape.

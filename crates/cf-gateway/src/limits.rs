@@ -477,7 +477,7 @@ fn spelled(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cf_base::{Currency, KeyId, ProductId, Random, Role, TenantId, Timestamp, UserId};
+    use cf_base::{Currency, Keeping, KeyId, ProductId, Random, Role, TenantId, Timestamp, UserId};
 
     use super::*;
 
@@ -498,6 +498,7 @@ mod tests {
             limits: Limits::default(),
             key_limits: Limits::default(),
             tenant_limits: Limits::default(),
+            keeping: Keeping::default(),
             regions: Vec::new(),
             currency: Currency::EUR,
             tenant_currency: Currency::EUR,

@@ -17,13 +17,15 @@
 use std::sync::Arc;
 
 use cf_base::{Clock, Timestamp, Usage};
-use cf_ledger::{CallRecord, CallStatus, Hold, PriceVersion, Settled};
+use cf_ledger::{CACHE, CallRecord, CallStatus, Hold, PriceVersion, Settled};
 use cf_llm::ChatStream;
 
+use crate::cache::Kept;
 use crate::entry::Entry;
 use crate::hang_up::Attendance;
 use crate::limits::Admission;
 use crate::models::Deployment;
+use crate::recording::Served;
 use crate::tried::Tried;
 
 /// A call that is reserved and let in.
@@ -39,6 +41,8 @@ pub struct Meter {
     /// What is charged for calls without the provider's count.
     estimate: Usage,
     deployment: Option<Arc<Deployment>>,
+    /// The model that had given the answer, where it is given again.
+    kept_of: Option<String>,
     /// The place at the deployment that answers.
     entry: Option<Entry>,
     /// What was tried before.
@@ -72,6 +76,7 @@ impl Meter {
                 ..Usage::default()
             },
             deployment: None,
+            kept_of: None,
             entry: None,
             tried: Tried::default(),
             sent: false,
@@ -139,9 +144,37 @@ impl Meter {
         self.deployment.as_deref()
     }
 
+    /// Whether a deployment of this public model answers.
+    pub fn is_at(&self, public_model: &str) -> bool {
+        (self.deployment()).is_some_and(|d| *d.public_model == *public_model)
+    }
+
     /// The estimate of the prompt.
     pub fn estimated_input(&self) -> u64 {
         self.estimate.input
+    }
+
+    /// Whether the client has left, although the answer is read on.
+    pub fn client_has_left(&self) -> bool {
+        self.attendance.left()
+    }
+
+    /// Who answers, with what is used for it.
+    pub fn served(&self, usage: Usage, estimated: bool) -> Served {
+        Served {
+            usage,
+            estimated,
+            model: self
+                .deployment()
+                .map_or_else(String::new, |d| d.model.clone()),
+            key: self.deployment().map(|d| d.key.id),
+        }
+    }
+
+    /// The same of a stream that has ended by itself.
+    pub fn served_stream(&self) -> Served {
+        let (usage, estimated) = self.stream_usage();
+        self.served(usage, estimated)
     }
 
     /// What the call is billed by.
@@ -153,6 +186,14 @@ impl Meter {
     pub fn finish(mut self, usage: Usage, estimated: bool) -> Option<Settled> {
         self.all_is_well();
         self.end(usage, estimated, CallStatus::Ok)
+    }
+
+    /// Books an answer that was kept: nobody was asked.
+    pub fn give_again(mut self, kept: &Kept, price: Arc<PriceVersion>) -> Option<Settled> {
+        self.first_byte();
+        self.price = price;
+        self.kept_of = Some(kept.model.clone());
+        self.end(kept.usage, kept.estimated, CallStatus::Ok)
     }
 
     /// Books a stream that ended by itself.
@@ -222,13 +263,14 @@ impl Meter {
         } else {
             status
         };
-        let (model_used, provider, key) = match &self.deployment {
-            Some(d) => (
+        let (model_used, provider, key) = match (&self.deployment, self.kept_of.take()) {
+            (_, Some(model)) => (model, CACHE.to_owned(), None),
+            (Some(d), None) => (
                 d.model.clone(),
                 d.key.provider.as_str().to_owned(),
                 Some(d.key.id),
             ),
-            None => Default::default(),
+            (None, None) => Default::default(),
         };
         let used = usage
             .prompt_tokens()

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cf_base::{Error, Kind, Nanos, RequestId, Result};
+use cf_ledger::{CACHE, Receipt, Settled};
 use cf_llm::{ChatRequest, Dialect, Opening, Reply, Route, UpstreamFailure};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -9,11 +10,15 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::Inner;
-use crate::body::{GatewayBody, Upstream};
+use crate::body::{EVENTS, GatewayBody, Upstream};
+use crate::cache::Kept;
 use crate::limits::Admission;
 use crate::meter::Meter;
-use crate::responses::Keep;
+use crate::plan::Candidate;
+use crate::recording::Recorder;
 
+/// What a whole answer is, unless somebody says otherwise.
+pub const JSON: &str = "application/json";
 /// Largest plain reply.
 pub const REPLY: usize = 64 << 20;
 
@@ -28,7 +33,7 @@ pub struct Call<'a> {
     /// What is left of the user's budget while it runs.
     pub remaining: Nanos,
     /// Where the answer is kept, if it is to be.
-    pub keep: Option<Keep>,
+    pub recorder: Option<Box<Recorder>>,
 }
 
 /// What is known of a call before it is sent.
@@ -41,8 +46,12 @@ pub fn describe(headers: &mut HeaderMap, request_id: &RequestId, admission: &Adm
 
 /// The last failure as the client's answer. A refusal of the request itself is
 /// told with the provider's own `param` and `code`, which clients act on.
-pub fn refuse(call: Call<'_>, failure: UpstreamFailure) -> Result<Response<GatewayBody>> {
-    match call.request.dialect.refusal(&failure) {
+pub fn refuse(mut call: Call<'_>, failure: UpstreamFailure) -> Result<Response<GatewayBody>> {
+    let body = call.request.dialect.refusal(&failure);
+    if let (Some(recorder), Some(body)) = (&mut call.recorder, &body) {
+        recorder.take(body);
+    }
+    match body {
         Some(body) => Ok(whole(StatusCode::BAD_REQUEST, body, call.headers)),
         None => Err(failure.error),
     }
@@ -159,17 +168,22 @@ async fn plain(
     let error = match reply {
         Reply::Completion(usage, estimated) => {
             let usage = meter.with_others(usage, &others);
+            let recorder = call.recorder.take().map(|mut recorder| {
+                if meter.client_has_left() {
+                    recorder.client_left();
+                }
+                (recorder, meter.served(usage, estimated))
+            });
             let Some(settled) = meter.finish(usage, estimated) else {
                 return Err(Error::internal("a call ended twice"));
             };
-            let receipt = tokio::time::timeout(call.inner.deadlines.books, settled)
-                .await
-                .unwrap_or_else(|_| Err(books_late()))?;
+            let receipt = booked(call.inner, settled).await?;
             set(&mut call.headers, "x-cf-cost", &receipt.cost.to_string());
             budget(&mut call.headers, receipt.remaining);
-            if let Some(keep) = call.keep.take() {
-                // Late, it is an answer that cannot be gone on from.
-                let kept = keep.keep(body.clone());
+            if let Some((mut recorder, served)) = recorder {
+                recorder.take(&body);
+                // Late, it is an answer that is not kept.
+                let kept = recorder.finish(JSON, served, Some(body.clone()));
                 let _ = tokio::time::timeout(call.inner.deadlines.books, kept).await;
             }
             return Ok(whole(StatusCode::OK, body, call.headers));
@@ -191,10 +205,7 @@ async fn plain(
 }
 
 pub fn whole(status: StatusCode, body: Bytes, mut headers: HeaderMap) -> Response<GatewayBody> {
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     let mut response = Response::new(GatewayBody::full(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -210,16 +221,50 @@ fn stream(
     let listening = route.stream(opening(&call, route, &meter));
     meter.listen(listening);
     budget(&mut call.headers, call.remaining);
-    call.headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream; charset=utf-8"),
-    );
+    call.headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENTS));
     let_flow(&mut call.headers);
     let dialect = Some(call.request.dialect);
     let body = GatewayBody::stream(call.inner, upstream, dialect, meter, call.ends_at);
-    let mut response = Response::new(body.kept(call.keep));
+    let mut response = Response::new(body.recorded(call.recorder));
     *response.headers_mut() = call.headers;
     response
+}
+
+/// An answer that was given before: booked, then given again as it was.
+pub async fn again(
+    inner: &Inner,
+    mut headers: HeaderMap,
+    kept: Kept,
+    candidates: &[Candidate],
+    meter: Meter,
+) -> Result<Response<GatewayBody>> {
+    let price = kept.price(candidates);
+    let price = price.ok_or_else(|| Error::internal("a kept answer without a price"))?;
+    let Some(settled) = meter.give_again(&kept, price) else {
+        return Err(Error::internal("a call ended twice"));
+    };
+    let receipt = booked(inner, settled).await?;
+    set(&mut headers, "x-cf-cost", &receipt.cost.to_string());
+    budget(&mut headers, receipt.remaining);
+    set(&mut headers, "x-cf-cache", "hit");
+    set(&mut headers, "x-cf-model", &kept.model);
+    set(&mut headers, "x-cf-provider", CACHE);
+    if kept.content_type == EVENTS {
+        let_flow(&mut headers);
+    }
+    let mut response = whole(StatusCode::OK, kept.body, headers);
+    if let Ok(kind) = HeaderValue::from_str(&kept.content_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    Ok(response)
+}
+
+/// Waits until a call is in the books: before that its answer is not released.
+pub async fn booked(inner: &Inner, settled: Settled) -> Result<Receipt> {
+    tokio::time::timeout(inner.deadlines.books, settled)
+        .await
+        .unwrap_or_else(|_| Err(books_late()))
 }
 
 /// Who was asked last, which is told also with a refusal.

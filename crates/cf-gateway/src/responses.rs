@@ -389,7 +389,7 @@ impl Responses {
 }
 
 /// Forgets the responses of a user or a tenant that is deleted.
-pub async fn forget_responses(tx: &mut Tx, collection: &str, id: &str) -> Result<()> {
+pub async fn forget(tx: &mut Tx, collection: &str, id: &str) -> Result<()> {
     let of = match collection {
         "users" => "user_id = $1",
         "tenants" => "tenant_id = $1",

@@ -17,13 +17,16 @@ use tokio::time::Instant;
 
 use crate::attempt::{Attempt, refused};
 use crate::body::{GatewayBody, Upstream};
+use crate::cache::{Found, Question, Slot};
 use crate::hang_up::Attendance;
 use crate::meter::Meter;
 use crate::models::{Deployment, Model};
 use crate::plan::{Candidate, Way, candidates_at, find_model, ways};
+use crate::prompts::Draft;
+use crate::recording::Recorder;
 use crate::reply::{
-    REPLY, books_late, budget, describe, let_flow, name_deployment, name_dropped, read, set,
-    too_large, whole,
+    self, JSON, REPLY, booked, budget, describe, let_flow, name_deployment, name_dropped, read,
+    set, too_large, whole,
 };
 use crate::turn::{Taken, TakenBy, Turn};
 use crate::{Gateway, Inner};
@@ -38,6 +41,10 @@ struct Running<'a> {
     headers: HeaderMap,
     ends_at: Instant,
     remaining: Nanos,
+    /// Where the answer is kept to be given again, if it is to be.
+    slot: Option<Slot>,
+    /// Where it is kept to be read.
+    prompt: Option<Draft>,
 }
 
 pub async fn run(
@@ -91,6 +98,12 @@ pub async fn run(
         headers,
         ends_at,
         remaining: hold.remaining(),
+        slot: None,
+        prompt: (caller.keeping.prompt_log_days > 0).then(|| {
+            let (now, question) = (inner.clock.now(), request.shown());
+            let prompts = &inner.prompts;
+            prompts.draft(&caller, &request_id, now, endpoint(request.task), question)
+        }),
     };
     let mut meter = Meter::new(
         hold,
@@ -100,6 +113,33 @@ pub async fn run(
         0,
         Arc::clone(&attendance),
     );
+    if caller.keeping.cache_seconds > 0
+        && let Some(body) = kept_request(&request)
+        && ways[0].public_model == model.name
+    {
+        let question = Question {
+            caller: &caller,
+            endpoint: endpoint(request.task),
+            model: &model.name,
+            candidates: &ways[0].candidates,
+            wishes: &wishes,
+            body,
+        };
+        match inner.cache.look(&question).await {
+            Some(Found::Answer(kept)) => {
+                if let Some(prompt) = &mut running.prompt {
+                    prompt.take(&kept.body);
+                }
+                let headers = running.headers;
+                return reply::again(inner, headers, *kept, &ways[0].candidates, meter).await;
+            }
+            Some(Found::Place(place)) => {
+                set(&mut running.headers, "x-cf-cache", "miss");
+                running.slot = Some(place);
+            }
+            None => {}
+        }
+    }
     let asked = &mut ways[0].candidates;
     asked.retain(|c| request.counts_at(&c.deployment.place()));
     if asked.is_empty()
@@ -147,12 +187,17 @@ pub async fn run(
                 return running.finish(told, meter).await;
             }
             drop(meter.fail());
-            return match request.dialect().refusal(&failure) {
+            let body = request.dialect().refusal(&failure);
+            if let (Some(prompt), Some(body)) = (&mut running.prompt, &body) {
+                prompt.take(body);
+            }
+            return match body {
                 Some(body) => Ok(whole(StatusCode::BAD_REQUEST, body, running.headers)),
                 None => Err(failure.error),
             };
         }
     };
+    running.slot = (running.slot).filter(|_| meter.is_at(&model.name));
     let Taken { dropped, by, .. } = taken;
     name_dropped(&mut running.headers, &dropped);
     match (by, planned) {
@@ -161,6 +206,31 @@ pub async fn run(
             running.answer(plan, more, response, meter).await
         }
         (TakenBy::Provider(_), None) => Err(Error::internal("an answer to no plan")),
+    }
+}
+
+/// The body of a request whose answer may be given again. Not so for forms, which are
+/// put together anew each time, for what comes in pieces, and for counts, which cost
+/// nothing.
+fn kept_request(request: &TaskRequest) -> Option<&Bytes> {
+    let kept = matches!(
+        request.task,
+        Task::Embeddings | Task::Moderation | Task::Rerank | Task::Images
+    );
+    request.body().filter(|_| kept && !request.stream())
+}
+
+fn endpoint(task: Task) -> &'static str {
+    match task {
+        Task::Embeddings => "embeddings",
+        Task::Images => "images/generations",
+        Task::ImageEdits => "images/edits",
+        Task::Transcription => "audio/transcriptions",
+        Task::Translation => "audio/translations",
+        Task::Speech => "audio/speech",
+        Task::Moderation => "moderations",
+        Task::Rerank => "rerank",
+        Task::CountTokens => "messages/count_tokens",
     }
 }
 
@@ -337,16 +407,27 @@ impl Running<'_> {
     /// A whole answer: booked, then released.
     async fn finish(mut self, told: Told, meter: Meter) -> Result<Response<GatewayBody>> {
         let (usage, is_guess) = billed(self.request, meter.price(), Some(&told));
+        let slot = (self.slot.take()).filter(|_| !meter.client_has_left());
+        let slot = slot.map(|slot| (slot, meter.served(usage, is_guess)));
         let Some(settled) = meter.finish(usage, is_guess) else {
             return Err(Error::internal("a call ended twice"));
         };
-        let receipt = tokio::time::timeout(self.inner.deadlines.books, settled)
-            .await
-            .unwrap_or_else(|_| Err(books_late()))?;
+        let receipt = booked(self.inner, settled).await?;
         set(&mut self.headers, "x-cf-cost", &receipt.cost.to_string());
         budget(&mut self.headers, receipt.remaining);
-        if let Some(body) = told.refusal() {
+        let refusal = told.refusal();
+        if let Some(prompt) = &mut self.prompt {
+            prompt.take(refusal.as_ref().unwrap_or(&told.body));
+        }
+        if let Some(body) = refusal {
             return Ok(whole(StatusCode::BAD_REQUEST, body, self.headers));
+        }
+        if let Some((mut slot, served)) = slot {
+            slot.take(&told.body);
+            let kind = told.content_type.as_deref().unwrap_or(JSON);
+            // Late, it is an answer that is not kept.
+            let kept = slot.keep(kind, served);
+            let _ = tokio::time::timeout(self.inner.deadlines.books, kept).await;
         }
         let mut response = whole(StatusCode::OK, told.body, self.headers);
         let kind = told.content_type.as_deref().map(HeaderValue::from_str);
@@ -381,7 +462,8 @@ impl Running<'_> {
             meter,
             self.ends_at,
         );
-        let mut response = Response::new(body);
+        let recorder = Recorder::new(None, None, self.prompt);
+        let mut response = Response::new(body.recorded(recorder));
         *response.headers_mut() = self.headers;
         response
     }

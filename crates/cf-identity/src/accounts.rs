@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use cf_base::{
-    Caller, Currency, Error, Id, KeyId, Kind, Limits, ProductId, Result, Role, Secret, TenantId,
-    TenantStatus, Timestamp, UserId, UserStatus,
+    Caller, Currency, Error, Id, Keeping, KeyId, Kind, Limits, ProductId, Result, Role, Secret,
+    TenantId, TenantStatus, Timestamp, UserId, UserStatus,
 };
 use cf_db::{Db, DbError, Row};
 
@@ -223,6 +223,7 @@ pub(crate) const USER_COLUMNS: &str = "\
     t.status as tenant_status, t.currency as tenant_currency, t.regions as tenant_regions, \
     t.rate_limit as tenant_rate_limit, t.tokens_per_minute as tenant_tokens_per_minute, \
     t.parallel_requests as tenant_parallel_requests, \
+    t.cache_seconds, t.cache_price_percent, t.prompt_log_days, \
     p.id as found_product_id, p.currency as product_currency, p.models as product_models, \
     p.rate_limit, p.tokens_per_minute, p.parallel_requests";
 
@@ -395,6 +396,11 @@ fn read_payer(row: &Row, account: &Account, key: Option<KeyTerms>) -> Result<Cal
         limits: user_limits,
         key_limits,
         tenant_limits: limits(row, "tenant_")?,
+        keeping: Keeping {
+            cache_seconds: limit(row, "cache_seconds")?,
+            cache_price_percent: limit(row, "cache_price_percent")?,
+            prompt_log_days: limit(row, "prompt_log_days")?,
+        },
         // What cannot be read must not become "anywhere": it is an error.
         regions: names(row, "tenant_regions")?,
         currency,

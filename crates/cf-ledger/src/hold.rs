@@ -41,12 +41,16 @@ impl CallStatus {
     }
 }
 
+/// Stands in place of a provider where an answer was given again that was kept:
+/// nobody was asked, and nobody is paid.
+pub const CACHE: &str = "cache";
+
 /// How a call ended, for the books.
 #[derive(Clone, Debug)]
 pub struct CallRecord {
     /// The provider's name of the model that answered; empty if none did.
     pub model_used: String,
-    /// The provider that answered; empty if none did.
+    /// The provider that answered, or [`CACHE`]; empty if none did.
     pub provider: String,
     /// The provider key used.
     pub provider_key_id: Option<ProviderKeyId>,
@@ -462,6 +466,9 @@ impl UsageRow {
 
     /// In US dollars; unknown, and so nothing, where another program told the cost.
     pub(crate) fn provider_cost(&self) -> Nanos {
+        if self.provider == CACHE {
+            return Nanos::ZERO;
+        }
         self.price.as_ref().map_or(Nanos::ZERO, |price| {
             price.provider_cost(&self.usage).convert(ExchangeRate::ONE)
         })

@@ -42,7 +42,7 @@ pub use account::{
 };
 pub use external::{Check, ExternalUsage, Logged, Reservation};
 pub use forecast::{Forecast, forecast, percent_used};
-pub use hold::{CallRecord, CallStatus, Hold, Receipt, Settled};
+pub use hold::{CACHE, CallRecord, CallStatus, Hold, Receipt, Settled};
 pub use increases::{Increase, end_increase, increase, increases};
 pub use notices::{Budget, OWNERS, budgets_of, give_notice, spent_budgets, unsettled};
 pub use period::{MAX_PERIOD_DAYS, Period, is_time_zone};

@@ -9,7 +9,7 @@ use cf_base::{ExchangeRate, Nanos};
 use cf_db::{Db, Row};
 
 use crate::Ledger;
-use crate::hold::UsageRow;
+use crate::hold::{CACHE, UsageRow};
 use crate::{Charge, Prices};
 
 /// Something that does not add up.
@@ -160,7 +160,7 @@ async fn costs(db: &Db, found: &mut Vec<Difference>) -> cf_base::Result<()> {
                 "select u.id, u.request_id, u.prompt_tokens, u.completion_tokens, u.cached_tokens, \
                  u.cache_write_tokens, u.cache_write_1h_tokens, u.reasoning_tokens, \
                  u.audio_input_tokens, u.audio_output_tokens, u.extra, u.provider_cost, u.cost, u.tenant_cost, \
-                 u.exchange_rate, u.tenant_exchange_rate, u.price_version \
+                 u.exchange_rate, u.tenant_exchange_rate, u.price_version, u.provider \
                  from usage_logs u where u.id > $1 order by u.id limit $2",
                 vec![last.clone().into(), CHUNK.into()],
             )
@@ -225,7 +225,10 @@ fn check_cost(
     let usage = UsageRow::read_usage(row)?;
     // Calls of the first version have no cost of the provider.
     let provider_cost: Nanos = row.get("provider_cost")?;
-    let should_be = prices.cost(&usage).convert(ExchangeRate::ONE);
+    let should_be = match row.get::<String>("provider")? == CACHE {
+        true => Nanos::ZERO,
+        false => prices.cost(&usage).convert(ExchangeRate::ONE),
+    };
     if provider_cost != should_be && provider_cost != Nanos::ZERO {
         found.push(Difference {
             what: format!("call {request} provider cost"),

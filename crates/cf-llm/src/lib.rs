@@ -46,7 +46,7 @@ pub use openai::{
     Cause, Frame, Reply, StreamTap, UpstreamFailure, parse_failure, parse_reply,
     stream_error_frame, stream_failure_frame,
 };
-pub use outgoing::{Outgoing, OutputPlan, Wishes};
+pub use outgoing::{Outgoing, OutputPlan, Reuse, Wishes};
 pub use place::{Missing, Place, Settings};
 pub use region::WorksIn;
 pub use responses::echo::Echo;

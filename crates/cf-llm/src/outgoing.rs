@@ -29,6 +29,36 @@ pub struct Wishes {
     pub anthropic_version: Option<String>,
     /// Anthropic's betas.
     pub anthropic_beta: Option<String>,
+    /// What of the answer may be kept, or have been.
+    pub reuse: Reuse,
+}
+
+/// Whether an answer may be given more than once, as `Cache-Control` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reuse {
+    /// Yes.
+    #[default]
+    Allowed,
+    /// What was kept will not do, but the new answer may be kept (`no-cache`).
+    Fresh,
+    /// Neither (`no-store`).
+    Never,
+}
+
+impl Reuse {
+    fn read(headers: &HeaderMap) -> Self {
+        let mut reuse = Self::Allowed;
+        for value in headers.get_all(header::CACHE_CONTROL) {
+            for word in value.to_str().unwrap_or_default().split(',') {
+                match word.trim().to_ascii_lowercase().as_str() {
+                    "no-store" => return Self::Never,
+                    "no-cache" | "max-age=0" => reuse = Self::Fresh,
+                    _ => {}
+                }
+            }
+        }
+        reuse
+    }
 }
 
 impl Wishes {
@@ -42,6 +72,7 @@ impl Wishes {
             drop_params: text("x-cf-drop-params").is_some_and(|t| t.eq_ignore_ascii_case("true")),
             anthropic_version: text("anthropic-version"),
             anthropic_beta: text("anthropic-beta"),
+            reuse: Reuse::read(headers),
         }
     }
 }

@@ -261,6 +261,23 @@ impl TaskRequest {
         })
     }
 
+    /// The body, where it is JSON.
+    pub fn body(&self) -> Option<&Bytes> {
+        match &self.source {
+            Source::Json(body) => Some(body),
+            Source::Form(_) => None,
+        }
+    }
+
+    /// What was asked, to be read by people: the body, or of a form its fields with
+    /// the sizes of its files.
+    pub fn shown(&self) -> Bytes {
+        match &self.source {
+            Source::Json(body) => body.clone(),
+            Source::Form(form) => form.shown(),
+        }
+    }
+
     /// Whether the answer comes in pieces.
     pub fn stream(&self) -> bool {
         match &self.wanted {

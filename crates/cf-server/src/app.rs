@@ -139,6 +139,7 @@ impl App {
             ledger: ledger.clone(),
             http: http.clone(),
             sealer: sealer.clone(),
+            requests: master.derive("requests"),
             db: db.clone(),
             tasks: tasks.clone(),
             stopping: stopping.clone(),
@@ -241,6 +242,9 @@ impl App {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the ledger could not be flushed"),
             Err(_) => tracing::error!("the ledger could not be flushed in time"),
+        }
+        if (tokio::time::timeout(FLUSH, self.gateway.flush_prompts()).await).is_err() {
+            tracing::error!("prompts could not be logged in time: some are lost");
         }
         if let Err(error) = self.identity.flush_last_used().await {
             tracing::warn!(%error, "the keys' last use could not be written");

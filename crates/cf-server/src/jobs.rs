@@ -132,6 +132,23 @@ pub fn start(app: &App) {
         }
         Ok(())
     });
+    every(app, RETENTION, "cache", |app: App| async move {
+        let forgotten = app.gateway.prune_cache().await?;
+        if forgotten > 0 {
+            tracing::info!(forgotten, "kept answers were forgotten");
+        }
+        Ok(())
+    });
+    every(app, RETENTION, "prompts", |app: App| async move {
+        let deleted = app.gateway.prune_prompts().await?;
+        if deleted > 0 {
+            tracing::info!(
+                deleted,
+                "prompts were deleted, as they were kept long enough"
+            );
+        }
+        Ok(())
+    });
     app.tasks.spawn(publish_booked(app.clone()));
     app.tasks.spawn(key_troubles::listen(app.clone()));
     let (hub, stopping) = (app.hub.clone(), app.stopping.clone());

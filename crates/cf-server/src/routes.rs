@@ -15,6 +15,7 @@ mod keys;
 mod messages;
 mod notifications;
 mod prices;
+mod prompts;
 mod provider_keys;
 mod realtime;
 mod records;
@@ -184,6 +185,7 @@ fn portal_api() -> OpenApiRouter<App> {
         .routes(routes!(users::top_up))
         .routes(routes!(usage::list))
         .routes(routes!(usage::summary))
+        .routes(routes!(prompts::read))
         .routes(routes!(export::export))
         .routes(routes!(statements::list))
         .routes(routes!(statements::view))

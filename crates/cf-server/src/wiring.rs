@@ -234,7 +234,7 @@ impl Hooks for Wiring {
     fn after_delete<'a>(&'a self, scope: Scope<'a>, old: &'a Record) -> HookFuture<'a> {
         Box::pin(async move {
             outbox::forget(scope.tx, scope.collection.name, old.id()).await?;
-            cf_gateway::forget_responses(scope.tx, scope.collection.name, old.id()).await?;
+            cf_gateway::forget(scope.tx, scope.collection.name, old.id()).await?;
             Ok(())
         })
     }

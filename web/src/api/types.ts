@@ -25,6 +25,8 @@ export interface UserRecord extends BaseRecord {
   litellm_api_key: string;
   /** Language of mails; empty: the tenant's. */
   locale: string;
+  /** Days that the tenant keeps what is asked and answered; 0: not at all. */
+  prompt_log_days?: number;
   expand?: { tenant_id?: TenantRecord; product_id?: ProductRecord };
 }
 
@@ -60,6 +62,8 @@ export interface TenantRecord extends BaseRecord {
   cache_seconds?: number;
   /** What such an answer costs, of what the call would. */
   cache_price_percent?: number;
+  /** Days that questions and answers are kept; 0: not at all. */
+  prompt_log_days?: number;
   /** Percents at which notices are given; null: as the settings say. */
   budget_notices: number[] | null;
   /** Administrators only. */
@@ -243,6 +247,19 @@ export interface UsageLogRecord extends BaseRecord {
   time_to_first_token_ms: number;
   request_id: string;
   expand?: { user_id?: Pick<UserRecord, 'id' | 'email' | 'name'> };
+}
+
+/** What was kept of a call. */
+export interface LoggedPrompt {
+  request_id: string;
+  user_id: string;
+  tenant_id: string;
+  created: string;
+  endpoint: string;
+  question: string;
+  question_cut: boolean;
+  answer: string;
+  answer_cut: boolean;
 }
 
 export interface LedgerEntryRecord extends BaseRecord {

@@ -505,6 +505,19 @@ export const de: typeof en = {
     cacheSecondsHint: 'Auf genau dieselbe Anfrage desselben Mandanten. 0: nie.',
     cachePrice: 'Preis einer solchen Antwort (%)',
     cachePriceHint: 'Vom Preis der Anfrage. 0: kostenlos.',
+    promptDays: 'Fragen und Antworten aufbewahren (Tage)',
+    promptDaysHint:
+      'Benutzer erfahren davon, und jedes Lesen wird protokolliert. 0: nichts wird aufbewahrt, Vorhandenes gelöscht.',
+  },
+  prompts: {
+    kept_one: 'Fragen und Antworten werden {{count}} Tag aufbewahrt; Administratoren können sie lesen.',
+    kept_other: 'Fragen und Antworten werden {{count}} Tage aufbewahrt; Administratoren können sie lesen.',
+    show: 'Frage und Antwort zeigen',
+    audited: 'Jedes Lesen wird im Änderungsprotokoll vermerkt.',
+    question: 'Frage',
+    answer: 'Antwort',
+    none: 'Nichts',
+    cut: 'Nur der Anfang ist aufbewahrt.',
   },
   limits: {
     title: 'Grenzen',
@@ -809,6 +822,7 @@ export const de: typeof en = {
       'reset-budget': 'Budget zurückgesetzt',
       'top-up': 'Aufgeladen',
       resend: 'Noch einmal gesendet',
+      read_prompt: 'Frage und Antwort gelesen',
       try_out: 'Ausprobiert',
       rotate: 'Erneuert',
       revoke: 'Widerrufen',

@@ -493,6 +493,19 @@ export const en = {
     cacheSecondsHint: 'To exactly the same request of the same tenant. 0: not at all.',
     cachePrice: 'Price of such an answer (%)',
     cachePriceHint: 'Of what the call would cost. 0: free.',
+    promptDays: 'Keep questions and answers (days)',
+    promptDaysHint:
+      'Users are told, and each reading is audited. 0: nothing is kept, and what was is deleted.',
+  },
+  prompts: {
+    kept_one: 'Questions and answers are kept for {{count}} day; administrators can read them.',
+    kept_other: 'Questions and answers are kept for {{count}} days; administrators can read them.',
+    show: 'Show question and answer',
+    audited: 'Each reading is written down in the audit log.',
+    question: 'Question',
+    answer: 'Answer',
+    none: 'Nothing',
+    cut: 'Only the beginning is kept.',
   },
   limits: {
     title: 'Limits',
@@ -789,6 +802,7 @@ export const en = {
       'reset-budget': 'Budget reset',
       'top-up': 'Topped up',
       resend: 'Sent once more',
+      read_prompt: 'Question and answer read',
       try_out: 'Tried out',
       rotate: 'Rotated',
       revoke: 'Revoked',

@@ -54,6 +54,14 @@ pub(super) fn collection() -> Collection {
                 .set_by(Level::Admin),
             // Days; 0: as the installation.
             Field::count("usage_retention_days").set_by(Level::Admin),
+            // How long answers are given again to the same request; 0: not at all.
+            Field::count("cache_seconds").at_most(30 * 86_400).set_by(Level::Admin),
+            // What such an answer costs, of what the call would.
+            Field::count("cache_price_percent").at_most(100).set_by(Level::Admin),
+            // Days that what is asked and answered is kept; 0: not at all.
+            Field::count("prompt_log_days")
+                .at_most(3_650)
+                .set_by(Level::Admin),
             Field::created(),
             Field::updated(),
         ],

@@ -90,6 +90,10 @@ pub(super) fn collection() -> Collection {
                 .writing(Writing::Handed, Writing::Handed)
                 .set_by(Level::Admin),
             Field::secret("litellm_api_key", "litellm_api_key").set_by(Level::Admin),
+            // What everybody is told: how long the tenant keeps what is asked.
+            Field::count("prompt_log_days").computed(
+                "coalesce((select t.prompt_log_days from tenants t where t.id = {t}.tenant_id), 0)",
+            ),
             Field::created(),
             Field::updated(),
         ],

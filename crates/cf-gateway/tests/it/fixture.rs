@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cf_base::{
-    Caller, Clock, Currency, Id, KeyId, Limits, MasterKey, Nanos, Random, RequestId, Role, Sealer,
-    Secret, TenantId, Timestamp, UserId,
+    Caller, Clock, Currency, Id, Keeping, KeyId, Limits, MasterKey, Nanos, Random, RequestId, Role,
+    Sealer, Secret, TenantId, Timestamp, UserId,
 };
 use cf_db::{Db, Row, Value};
 use cf_gateway::{Asked, Deadlines, Dialect, Gateway, GatewayBody, GatewayParts, Wishes};
@@ -105,6 +105,7 @@ impl Fixture {
             limits: Limits::default(),
             key_limits: Limits::default(),
             tenant_limits: Limits::default(),
+            keeping: Keeping::default(),
             regions: vec![],
             currency: Currency::USD,
             tenant_currency: Currency::USD,
@@ -134,7 +135,8 @@ impl Fixture {
         let ledger = Ledger::start(db.clone(), clock.clone(), random.clone())
             .await
             .unwrap();
-        let sealer = Sealer::new(&MasterKey::new(&random));
+        let master = MasterKey::new(&random);
+        let sealer = Sealer::new(&master);
         let gateway = Gateway::new(GatewayParts {
             clock: clock.clone(),
             random: random.clone(),
@@ -148,6 +150,7 @@ impl Fixture {
             ledger: ledger.clone(),
             http: HttpClient::new(allow_private),
             sealer: sealer.clone(),
+            requests: master.derive("requests"),
             db: db.clone(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -4,6 +4,7 @@
 
 mod billed;
 mod budget;
+mod cache;
 mod choice;
 mod failures;
 mod fallbacks;
@@ -12,6 +13,7 @@ mod fixture;
 mod limits;
 mod losses;
 mod models;
+mod prompts;
 mod providers;
 mod replies;
 mod responses;

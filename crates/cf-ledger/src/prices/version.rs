@@ -38,6 +38,13 @@ pub enum Charge {
     Margin(Margin),
     /// Prices of the customer's own, whatever the provider takes.
     Prices(Arc<Prices>),
+    /// Of an answer that is given again: a part of what it would cost else.
+    Share {
+        /// What it would cost.
+        of: Box<Charge>,
+        /// How much of that; 100 at most.
+        percent: u32,
+    },
 }
 
 impl Charge {
@@ -49,6 +56,30 @@ impl Charge {
         match self {
             Self::Margin(margin) => provider.cost(usage).charge(*margin, rate),
             Self::Prices(own) => own.cost(usage).convert(rate),
+            Self::Share { of, percent } => {
+                let whole = i128::from(of.of(provider, usage, rate).0);
+                let share = (whole * i128::from(*percent) + 50).div_euclid(100);
+                Nanos(i64::try_from(share).unwrap_or(i64::MAX))
+            }
+        }
+    }
+
+    /// What is worked out of the provider's prices, or of the customer's own. Of a
+    /// share it is the whole: it is asked for bounds.
+    fn most(&self, provider: &Prices, of: impl Fn(&Prices) -> PicoUsd) -> PicoUsd {
+        match self {
+            Self::Margin(margin) => margin.bound(of(provider)),
+            Self::Prices(own) => of(own),
+            Self::Share { of: whole, .. } => whole.most(provider, of),
+        }
+    }
+
+    /// The customer's own prices, where there are such.
+    fn own(&self) -> Option<&Prices> {
+        match self {
+            Self::Margin(_) => None,
+            Self::Prices(own) => Some(own),
+            Self::Share { of, .. } => of.own(),
         }
     }
 }
@@ -67,37 +98,27 @@ impl PriceVersion {
     /// What the customer pays for `usage` in US dollars, rounded up to the exact
     /// unit: to be held against a reservation, not to be billed.
     pub fn bound(&self, usage: &Usage) -> PicoUsd {
-        match &self.charge {
-            Charge::Margin(margin) => margin.bound(self.prices.cost(usage)),
-            Charge::Prices(own) => own.cost(usage),
-        }
+        self.charge.most(&self.prices, |prices| prices.cost(usage))
     }
 
     /// What the customer can owe at most for a call that asks for `tier`; see
     /// [`Prices::worst_case`].
     pub fn worst_case(&self, input_tokens: u64, output_tokens: u64, tier: ServiceTier) -> PicoUsd {
-        self.worst(|prices| prices.worst_case(input_tokens, output_tokens, tier))
+        let worst = |prices: &Prices| prices.worst_case(input_tokens, output_tokens, tier);
+        self.charge.most(&self.prices, worst)
     }
 
     /// The same where it is known what the input is made of.
     pub fn worst_case_at_most(&self, most: &Most, tier: ServiceTier) -> PicoUsd {
-        self.worst(|prices| prices.worst_case_at_most(most, tier))
-    }
-
-    fn worst(&self, of: impl Fn(&Prices) -> PicoUsd) -> PicoUsd {
-        match &self.charge {
-            Charge::Margin(margin) => margin.bound(of(&self.prices)),
-            Charge::Prices(own) => of(own),
-        }
+        let worst = |prices: &Prices| prices.worst_case_at_most(most, tier);
+        self.charge.most(&self.prices, worst)
     }
 
     /// What the customer can owe at most for a call that is no chat; see
     /// [`Prices::worst_case_of`].
     pub fn worst_case_of(&self, work: &Work) -> PicoUsd {
-        match &self.charge {
-            Charge::Margin(margin) => margin.bound(self.prices.worst_case_of(work)),
-            Charge::Prices(own) => own.worst_case_of(work),
-        }
+        let worst = |prices: &Prices| prices.worst_case_of(work);
+        self.charge.most(&self.prices, worst)
     }
 
     /// Whether tokens are paid for, by us or by the customer.
@@ -111,19 +132,12 @@ impl PriceVersion {
     }
 
     fn either(&self, has: fn(&Prices) -> bool) -> bool {
-        let charged = match &self.charge {
-            Charge::Margin(_) => false,
-            Charge::Prices(own) => has(own),
-        };
-        charged || has(&self.prices)
+        self.charge.own().is_some_and(has) || has(&self.prices)
     }
 
     /// Whether both what it costs and what is charged is known of a tier.
     pub fn knows(&self, tier: ServiceTier) -> bool {
-        let charged = match &self.charge {
-            Charge::Margin(_) => true,
-            Charge::Prices(own) => own.knows(tier),
-        };
+        let charged = self.charge.own().is_none_or(|own| own.knows(tier));
         charged && self.prices.knows(tier)
     }
 
@@ -144,6 +158,16 @@ impl PriceVersion {
     /// No price at all, for calls that never reached a provider.
     pub fn free() -> Self {
         Self::new("", "", "none", Prices::default(), None, None)
+    }
+
+    /// The same for an answer that is given again: so many percent of what is charged
+    /// for the call, 100 at most.
+    #[must_use]
+    pub fn share(&self, percent: u32) -> Self {
+        self.charged(Charge::Share {
+            of: Box::new(self.charge.clone()),
+            percent: percent.min(100),
+        })
     }
 
     /// The same prices of the provider, charged otherwise.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cf_base::{
-    Caller, Clock, Currency, KeyId, Limits, Nanos, PicoUsd, PriceMicros, Random, RequestId, Role,
-    TenantId, Timestamp, Usage, UserId,
+    Caller, Clock, Currency, Keeping, KeyId, Limits, Nanos, PicoUsd, PriceMicros, Random,
+    RequestId, Role, TenantId, Timestamp, Usage, UserId,
 };
 use cf_db::Db;
 use cf_ledger::{
@@ -58,6 +58,7 @@ impl Fixture {
             limits: Limits::default(),
             key_limits: Limits::default(),
             tenant_limits: Limits::default(),
+            keeping: Keeping::default(),
             regions: vec![],
             currency: Currency::USD,
             tenant_currency: Currency::USD,

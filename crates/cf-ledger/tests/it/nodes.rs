@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cf_base::{
-    Caller, Currency, KeyId, Limits, Nanos, PicoUsd, Random, RequestId, Role, TenantId, UserId,
+    Caller, Currency, Keeping, KeyId, Limits, Nanos, PicoUsd, Random, RequestId, Role, TenantId,
+    UserId,
 };
 use cf_db::Db;
 use cf_ledger::{
@@ -158,6 +159,7 @@ async fn people(f: &Fixture, number: usize) -> Vec<Arc<Caller>> {
             limits: Limits::default(),
             key_limits: Limits::default(),
             tenant_limits: Limits::default(),
+            keeping: Keeping::default(),
             regions: vec![],
             currency: Currency::USD,
             tenant_currency: Currency::USD,

@@ -59,6 +59,20 @@ impl Form {
         Ok(())
     }
 
+    /// Its fields as JSON; of files their sizes.
+    pub(super) fn shown(&self) -> Bytes {
+        let shown: Vec<serde_json::Value> = (self.parts.iter())
+            .map(|part| match part.is_file {
+                true => serde_json::json!({"name": part.name, "bytes": part.data.len()}),
+                false => {
+                    let text = String::from_utf8_lossy(&part.data);
+                    serde_json::json!({"name": part.name, "text": text})
+                }
+            })
+            .collect();
+        Bytes::from(serde_json::Value::from(shown).to_string())
+    }
+
     /// The parts of this name, also as a list (`image[]`).
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &Part> {
         self.parts

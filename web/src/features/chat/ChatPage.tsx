@@ -158,7 +158,13 @@ export function ChatPage({ info, session, chatId }: ChatPageProps) {
           unanswered={chat.unanswered}
           onRetry={chat.retry}
         />
-        <Composer busy={chat.busy} disabled={!models.model} onSend={chat.send} onStop={chat.stop} />
+        <Composer
+          busy={chat.busy}
+          disabled={!models.model}
+          keptDays={budget.user?.prompt_log_days ?? 0}
+          onSend={chat.send}
+          onStop={chat.stop}
+        />
       </AppShell.Main>
     </AppShell>
   );

@@ -9,11 +9,13 @@ const MOST_CHARS = 200_000;
 interface ComposerProps {
   busy: boolean;
   disabled: boolean;
+  /** Days that the tenant keeps what is asked and answered. */
+  keptDays: number;
   onSend: (text: string) => void;
   onStop: () => void;
 }
 
-export function Composer({ busy, disabled, onSend, onStop }: ComposerProps) {
+export function Composer({ busy, disabled, keptDays, onSend, onStop }: ComposerProps) {
   const { t } = useTranslation();
   const [text, setText] = useState('');
   const input = useRef<HTMLTextAreaElement>(null);
@@ -69,6 +71,11 @@ export function Composer({ busy, disabled, onSend, onStop }: ComposerProps) {
           </Button>
         )}
       </Group>
+      {keptDays > 0 && (
+        <Text size="xs" mt={4}>
+          {t('prompts.kept', { count: keptDays })}
+        </Text>
+      )}
       <Text size="xs" c="dimmed" mt={4} visibleFrom="sm">
         {t('chat.keysHint')}
       </Text>

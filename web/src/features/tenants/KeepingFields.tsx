@@ -7,12 +7,14 @@ import type { TenantRecord } from '../../api/types';
 export interface KeepingValues {
   cache_seconds: number;
   cache_price_percent: number;
+  prompt_log_days: number;
 }
 
 export function keepingOf(record?: TenantRecord): KeepingValues {
   return {
     cache_seconds: record?.cache_seconds ?? 0,
     cache_price_percent: record?.cache_price_percent ?? 0,
+    prompt_log_days: record?.prompt_log_days ?? 0,
   };
 }
 
@@ -36,6 +38,14 @@ export function KeepingFields<V extends KeepingValues>({ form }: { form: UseForm
           max={100}
           allowDecimal={false}
           {...form.getInputProps('cache_price_percent')}
+        />
+        <NumberInput
+          label={t('keeping.promptDays')}
+          description={t('keeping.promptDaysHint')}
+          min={0}
+          max={3650}
+          allowDecimal={false}
+          {...form.getInputProps('prompt_log_days')}
         />
       </SimpleGrid>
     </Fieldset>

@@ -53,6 +53,11 @@ export function TenantDetails({ id }: { id: string }) {
           <Text size="sm" c="dimmed" mt="xs">
             {t('budgets.tenantHint', { zone: tenant.data.time_zone })}
           </Text>
+          {!!tenant.data.prompt_log_days && (
+            <Text size="sm" mt="xs">
+              {t('prompts.kept', { count: tenant.data.prompt_log_days })}
+            </Text>
+          )}
         </div>
         <BudgetSection owners="tenants" id={id} mayChange={admin} />
       </Stack>

@@ -4,6 +4,7 @@ import type { UsageLogRecord } from '../../api/types';
 import { formatDate, formatDateTime, formatMilliseconds, formatMoney, formatNumber } from '../../lib/format';
 import { useLocale } from '../../lib/i18n';
 import { Attempts } from './Attempts';
+import { Prompt } from './Prompt';
 import { providerName } from './provider';
 
 /** What the provider takes and what is left of the price, in US dollars: for those who may see it. */
@@ -63,6 +64,7 @@ export function CallDetails({ call, onClose }: { call: UsageLogRecord | null; on
           ))}
         </Table.Tbody>
       </Table>
+      <Prompt of={call} />
       {call.attempts && call.attempts.length > 0 && <Attempts attempts={call.attempts} />}
     </Modal>
   );

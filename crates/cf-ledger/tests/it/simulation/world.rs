@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cf_base::{
-    Caller, Clock, Currency, Id, KeyId, Limits, Money, Nanos, PicoUsd, Random, RequestId, Role,
-    TenantId, Timestamp, Usage, UserId,
+    Caller, Clock, Currency, Id, Keeping, KeyId, Limits, Money, Nanos, PicoUsd, Random, RequestId,
+    Role, TenantId, Timestamp, Usage, UserId,
 };
 use cf_db::Db;
 use cf_ledger::{
@@ -136,6 +136,7 @@ impl World {
                     limits: Limits::default(),
                     key_limits: Limits::default(),
                     tenant_limits: Limits::default(),
+                    keeping: Keeping::default(),
                     regions: vec![],
                     currency: Currency::USD,
                     tenant_currency: Currency::USD,

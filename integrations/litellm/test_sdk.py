@@ -6,9 +6,10 @@ import litellm
 import pytest
 from pydantic import BaseModel
 
-# The harness and the doubles of all clients (`tests/clients`).
+# What all clients share (`tests/clients`).
 from doubles.script import AFTER_TOOL, ARGUMENTS, CITY_SCHEMA, GREETING, PERSON, PROMPT_TOKENS, vector_of
-from harness import API_KEY, CHATS, DOUBLES_KEY, EMBEDDINGS, MODEL, URL
+from harness import API_KEY, MODEL, URL
+from providers import CHATS, DOUBLES_KEY, EMBEDDINGS
 
 OURS = dict(api_base=f"{URL}/v1", api_key=API_KEY, num_retries=0, timeout=60)
 HELLO = [{"role": "user", "content": "Say hello in one short sentence."}]

@@ -15,14 +15,6 @@ MODEL = os.environ["CF_MODEL"]
 # Without the local model the built-in demo provider answers, at prices of its own.
 HAS_LOCAL_MODEL = MODEL != "demo"
 
-# A double of every kind of provider (`doubles/`), the models that are asked for there, and a key that may have them.
-# Only the doubles themselves are started without.
-_doubles = os.environ.get("CF_DOUBLES")
-_told = json.load(open(_doubles)) if _doubles and os.path.exists(_doubles) else {"api_key": "", "kinds": {}}
-DOUBLES_KEY = _told["api_key"]
-CHATS = [models["chat"] for models in _told["kinds"].values()]
-EMBEDDINGS = [models["embeddings"] for models in _told["kinds"].values() if models["embeddings"]]
-
 LIMIT_SECONDS = 10
 
 

@@ -16,7 +16,8 @@ from doubles.script import (
     PERSON_SCHEMA,
     PROMPT_TOKENS,
 )
-from harness import API_KEY, CHATS, DOUBLES_KEY, MODEL, URL, Superuser, eventually
+from harness import API_KEY, MODEL, URL, Superuser, eventually
+from providers import CHATS, DOUBLES_KEY
 
 HELLO = [{"role": "user", "content": "Say hello in one short sentence."}]
 QUESTION = {"role": "user", "content": "How is the weather in Berlin?"}

@@ -10,7 +10,8 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
 
 from doubles.script import AFTER_TOOL, ARGUMENTS, GREETING, PERSON, PROMPT_TOKENS, vector_of
-from harness import API_KEY, CHATS, DOUBLES_KEY, EMBEDDINGS, MODEL, URL
+from harness import API_KEY, MODEL, URL
+from providers import CHATS, DOUBLES_KEY, EMBEDDINGS
 
 # LangChain has OpenAI's chats and Responses in one class.
 CLIENTS = ["openai", "responses", "anthropic"]

@@ -11,7 +11,8 @@ import llm.cli
 import pytest
 
 from doubles.script import AFTER_TOOL, GREETING, PERSON, vector_of
-from harness import API_KEY, CHATS, DOUBLES_KEY, MODEL, URL, Superuser
+from harness import API_KEY, MODEL, URL, Superuser
+from providers import CHATS, DOUBLES_KEY
 
 # The tool as its users write it on the command line.
 GET_WEATHER = """

@@ -9,19 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from doubles.script import AFTER_TOOL, ARGUMENTS, CITY_SCHEMA, GREETING, OUTPUT_TOKENS, PERSON, PROMPT_TOKENS, vector_of
-from harness import (
-    API_KEY,
-    BILLING_API_KEY,
-    CHATS,
-    DOUBLES_KEY,
-    EMBEDDINGS,
-    HAS_LOCAL_MODEL,
-    MODEL,
-    URL,
-    Superuser,
-    call,
-    eventually,
-)
+from harness import API_KEY, BILLING_API_KEY, HAS_LOCAL_MODEL, MODEL, URL, Superuser, call, eventually
+from providers import CHATS, DOUBLES_KEY, EMBEDDINGS
 
 HELLO = [{"role": "user", "content": "Say hello in one short sentence."}]
 

@@ -8,18 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from doubles.script import AFTER_TOOL, ARGUMENTS, CITY_SCHEMA, GREETING, OUTPUT_TOKENS, PERSON, PROMPT_TOKENS
-from harness import (
-    API_KEY,
-    BILLING_API_KEY,
-    CHATS,
-    DOUBLES_KEY,
-    HAS_LOCAL_MODEL,
-    MODEL,
-    URL,
-    Superuser,
-    call,
-    eventually,
-)
+from harness import API_KEY, BILLING_API_KEY, HAS_LOCAL_MODEL, MODEL, URL, Superuser, call, eventually
+from providers import CHATS, DOUBLES_KEY
 
 HELLO = "Say hello in one short sentence."
 WEATHER = {

@@ -73,6 +73,8 @@ enum Family {
     OpenAi(PictureRule),
     Claude(PictureRule),
     Gemini(PictureRule),
+    Mistral,
+    Nova,
     Unknown,
 }
 
@@ -88,6 +90,8 @@ impl Family {
             {
                 PictureRule::openai(openai_name(place.model)).map_or(Self::Unknown, Self::OpenAi)
             }
+            Dialect::OpenAi if place.provider == Provider::Mistral => Self::Mistral,
+            Dialect::Converse if place.model.contains("amazon.nova") => Self::Nova,
             Dialect::OpenAi | Dialect::Responses | Dialect::Completions | Dialect::Converse => {
                 Self::Unknown
             }
@@ -97,6 +101,8 @@ impl Family {
     fn pictures(self) -> Option<PictureRule> {
         match self {
             Self::OpenAi(rule) | Self::Claude(rule) | Self::Gemini(rule) => Some(rule),
+            Self::Mistral => Some(PictureRule::Mistral),
+            Self::Nova => Some(PictureRule::Nova),
             Self::Unknown => None,
         }
     }
@@ -216,8 +222,9 @@ impl ChatRequest<'_> {
             // From 1,024 tokens on, whether asked for or not.
             Family::OpenAi(_) => (true, false),
             // Only where asked for.
-            Family::Claude(_) => (self.may_say(b"cache"), self.may_say(b"1h")),
-            Family::Gemini(_) => (false, false),
+            Family::Claude(_) | Family::Nova => (self.may_say(b"cache"), self.may_say(b"1h")),
+            // Nothing is billed for it.
+            Family::Gemini(_) | Family::Mistral => (false, false),
             Family::Unknown => (true, true),
         };
         InputBound {
@@ -354,6 +361,12 @@ mod tests {
             (Provider::Bedrock, "us.anthropic.claude-sonnet-4-5", 33),
             (Provider::Vertex, "claude-sonnet-4-5", 33),
             (Provider::Gemini, "gemini-2.5-flash", 2 * 258 + 32),
+            (Provider::Mistral, "pixtral-12b", 2 + 32),
+            (
+                Provider::Bedrock,
+                "amazon.nova-2-lite-v1:0",
+                996_u64.pow(2).div_ceil(450) + 32,
+            ),
         ] {
             let bound = bound(provider, model, &picture);
             assert_eq!(bound.pictures, tokens, "{model}");
@@ -362,9 +375,8 @@ mod tests {
         // Who is not known may count it as anything, and read its bytes too.
         for (provider, model) in [
             (Provider::OpenAiCompatible, "gpt-4o"),
-            (Provider::Mistral, "pixtral-12b"),
             (Provider::Azure, "grok-4"),
-            (Provider::Bedrock, "amazon.nova-2-lite-v1:0"),
+            (Provider::Bedrock, "meta.llama4-maverick-17b-instruct-v1:0"),
         ] {
             let bound = bound(provider, model, &picture);
             assert!(

@@ -129,7 +129,7 @@ const BEDROCK: [SettingInfo; 2] = [
     ),
     setting(
         "works_in",
-        "Where application inference profiles work (such as eu; empty: unknown)",
+        "Where profiles of Europe (eu.…) and of the account's own work (such as eu; empty: unknown)",
     ),
 ];
 const COMPATIBLE: [SettingInfo; 2] = [

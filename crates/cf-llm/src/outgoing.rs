@@ -4,6 +4,7 @@ use bytes::Bytes;
 use cf_base::{Error, Kind, Result, Secret, Timestamp};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::anthropic::claude::Claude;
 use crate::bedrock::sigv4::{Signed, sign};
 use crate::conversation::{Conversation, Dropping};
 use crate::credentials::Credentials;
@@ -247,7 +248,10 @@ impl ChatRequest<'_> {
         headers: &mut HeaderMap,
         dropping: &mut Dropping,
     ) -> Result<Bytes> {
-        let conversation = self.conversation()?;
+        let mut conversation = self.conversation()?;
+        if route.upstream == Dialect::Anthropic || place.model.contains("claude") {
+            Claude::of(place.model).restrict(&mut conversation, dropping)?;
+        }
         let json = match route.upstream {
             Dialect::Anthropic => {
                 let bound = anthropic::request::Bound {

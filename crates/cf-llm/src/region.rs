@@ -91,19 +91,23 @@ impl Place<'_> {
         if self.provider == Provider::Demo {
             return WorksIn::Here;
         }
-        let said = if self.provider == Provider::Bedrock {
+        if self.provider == Provider::Bedrock {
             match bedrock_profile(self.model) {
+                // Europe as AWS has it is more than the Union: it calls London one of
+                // the regions of such profiles.
+                Profile::Of(area) if area == "eu" => return said_to_be(&self.settings.works_in),
                 Profile::Of(area) => return WorksIn::Region(area),
                 // Its regions are written where only its owner sees them.
-                Profile::OfTheAccount => &*self.settings.works_in,
-                Profile::None => self.said(),
+                Profile::OfTheAccount => return said_to_be(&self.settings.works_in),
+                Profile::None => {}
             }
-        } else {
-            self.said()
-        };
-        let region = said.trim().to_ascii_lowercase();
-        if !region.is_empty() {
-            return WorksIn::Region(region);
+        }
+        let said = said_to_be(match &*self.settings.works_in {
+            "" => self.region,
+            said => said,
+        });
+        if said != WorksIn::Unknown {
+            return said;
         }
         let host = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
         let host = host.split(['/', ':']).next().unwrap_or_default();
@@ -118,12 +122,12 @@ impl Place<'_> {
         };
         by_address.map_or(WorksIn::Unknown, |region| WorksIn::Region(region.into()))
     }
+}
 
-    fn said(&self) -> &str {
-        match &*self.settings.works_in {
-            "" => self.region,
-            said => said,
-        }
+fn said_to_be(region: &str) -> WorksIn {
+    match &*region.trim().to_ascii_lowercase() {
+        "" => WorksIn::Unknown,
+        region => WorksIn::Region(region.into()),
     }
 }
 
@@ -220,7 +224,22 @@ mod tests {
             (OpenAiCompatible, "http://10.0.0.1/v1", "eu", "llama", true),
             (Bedrock, "", "eu-central-1", "anthropic.claude-x", true),
             (Bedrock, "", "eu-west-2", "anthropic.claude-x", false),
-            (Bedrock, "", "eu-central-1", "eu.anthropic.claude-x", true),
+            // London and Zurich are in AWS's Europe.
+            (Bedrock, "", "eu-central-1", "eu.anthropic.claude-x", false),
+            (
+                Bedrock,
+                "",
+                "eu-central-1",
+                "arn:aws:bedrock:eu-central-1:1:inference-profile/eu.amazon.nova-pro-v1:0",
+                false,
+            ),
+            (
+                Bedrock,
+                "https://bedrock-runtime.eu-central-1.amazonaws.com",
+                "",
+                "arn:aws:bedrock:eu-central-1:1:application-inference-profile/abc",
+                false,
+            ),
             (
                 Bedrock,
                 "",
@@ -271,6 +290,9 @@ mod tests {
             profile,
             "eu"
         )));
+        let europe = "eu.anthropic.claude-x";
+        assert!(eu(&at(Provider::Bedrock, "", "", europe, "EU")));
+        assert!(!eu(&at(Provider::Bedrock, "", "", europe, "eu-west-2")));
         let everywhere = at(Provider::Bedrock, "", "", "global.amazon.nova", "eu");
         assert!(!eu(&everywhere));
         assert!(eu(&at(Provider::Gemini, "", "", "gemini", "eu")));

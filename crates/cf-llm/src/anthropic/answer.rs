@@ -242,7 +242,8 @@ impl Events {
             );
             self.close(out);
         }
-        let stop = self.stop.map_or(Json::Null, Json::from);
+        // Who does not say why is done, as in a whole reply.
+        let stop = self.stop.unwrap_or_else(|| stop_reason(Finish::Stop, ""));
         let delta = object! {"stop_reason": stop, "stop_sequence": Json::Null};
         let event = object! {"type": "message_delta", "delta": delta, "usage": usage(used)};
         write_event("message_delta", event, out);
@@ -325,4 +326,20 @@ fn write_event(name: &str, event: Object<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\ndata: ");
     out.extend_from_slice(&Json::from(event).to_line());
     out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_does_not_say_why_it_ended_has_ended_its_turn() {
+        let mut events = Events::new(Opening::default());
+        let mut out = Vec::new();
+        let text = "Hi".to_owned();
+        events.write(Piece::Text { choice: 0, text }, &mut out);
+        events.end(&Usage::default(), &mut out);
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert!(text.contains("\"stop_reason\":\"end_turn\""), "{text}");
+    }
 }

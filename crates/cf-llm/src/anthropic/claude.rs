@@ -1,7 +1,9 @@
 //! What the generations of Claude take, by the version in a model's name
 //! (`claude-opus-4-7`, `us.anthropic.claude-haiku-4-5-20251001-v1:0`).
 
-use crate::conversation::{Content, Conversation, Effort, Speaker, ToolChoice};
+use cf_base::Result;
+
+use crate::conversation::{Content, Conversation, Dropping, Effort, Speaker, ToolChoice};
 
 /// Least tokens that thinking may be given.
 const LEAST_BUDGET: u64 = 1024;
@@ -10,6 +12,8 @@ const LEAST_BUDGET: u64 = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Claude {
     version: (u32, u32),
+    /// Fable and Mythos: they cannot be kept from thinking.
+    thinks_always: bool,
 }
 
 /// How a model is told to think.
@@ -37,7 +41,32 @@ impl Claude {
             (Some(major), minor) => (major, minor.unwrap_or(0)),
             (None, _) => (u32::MAX, 0),
         };
-        Self { version }
+        Self {
+            version,
+            thinks_always: ["fable", "mythos"].iter().any(|name| tail.contains(name)),
+        }
+    }
+
+    /// Whether it cannot be made to call a tool: so from Fable and Mythos 5.1 on.
+    fn calls_as_it_likes(self) -> bool {
+        self.thinks_always && self.version >= (5, 1) && self.version.0 != u32::MAX
+    }
+
+    /// Takes out of a request what the model refuses of it.
+    pub fn restrict(self, c: &mut Conversation<'_>, dropping: &mut Dropping) -> Result<()> {
+        if self.thinks_always && c.effort == Some(Effort::None) {
+            dropping.refuse_because("reasoning_effort", || {
+                "it cannot be kept from thinking; low is the least".into()
+            })?;
+            c.effort = None;
+        }
+        if self.calls_as_it_likes() && demands_a_call(c) {
+            dropping.refuse_because("tool_choice", || {
+                "it cannot be made to call a tool; auto and none are what it takes".into()
+            })?;
+            c.tool_choice = Some(ToolChoice::Auto);
+        }
+        Ok(())
     }
 
     /// Whether it decides itself how much it thinks.
@@ -84,11 +113,9 @@ impl Claude {
             return (told.then_some(Thinking::Disabled), None);
         }
         // A call that is demanded leaves no room for thinking first: Claude refuses
-        // the two together, and of the two the effort is the softer wish.
-        let is_forced = matches!(
-            c.tool_choice,
-            Some(ToolChoice::Required | ToolChoice::Tool(_))
-        );
+        // the two together, and of the two the effort is the softer wish. Those that
+        // always think would refuse to be told not to.
+        let is_forced = !self.thinks_always && demands_a_call(c);
         if self.is_adaptive() {
             let effort = match effort {
                 Effort::Minimal => Effort::Low,
@@ -124,6 +151,13 @@ impl Claude {
             None,
         )
     }
+}
+
+fn demands_a_call(c: &Conversation<'_>) -> bool {
+    matches!(
+        c.tool_choice,
+        Some(ToolChoice::Required | ToolChoice::Tool(_))
+    )
 }
 
 fn last_calls_without_thinking(c: &Conversation<'_>) -> bool {
@@ -170,12 +204,45 @@ mod tests {
             ("claude-haiku-4-5", (None, None)),
             ("claude-opus-4-7", (None, Some("high"))),
             ("claude-sonnet-5", (Some(Thinking::Disabled), Some("high"))),
+            ("claude-fable-5", (Some(Thinking::Adaptive), Some("max"))),
         ] {
             assert_eq!(
                 Claude::of(model).thinking(&asked, 9_000),
                 expected,
                 "{model}"
             );
+        }
+    }
+
+    #[test]
+    fn who_always_thinks_is_told_neither_to_stop_nor_to_call() {
+        let asked = || Conversation {
+            effort: Some(Effort::None),
+            tool_choice: Some(ToolChoice::Required),
+            ..Conversation::default()
+        };
+        for (model, dropped) in [
+            ("claude-sonnet-5", &[][..]),
+            ("claude-fable-5", &["reasoning_effort"]),
+            ("claude-mythos-preview", &["reasoning_effort"]),
+            (
+                "us.anthropic.claude-fable-5-1",
+                &["reasoning_effort", "tool_choice"],
+            ),
+            ("claude-mythos-5-2", &["reasoning_effort", "tool_choice"]),
+        ] {
+            let mut conversation = asked();
+            let mut dropping = Dropping::new(true, "Anthropic");
+            let claude = Claude::of(model);
+            claude
+                .restrict(&mut conversation, &mut dropping)
+                .expect("it is left out");
+            assert_eq!(dropping.into_dropped(), dropped, "{model}");
+            let is_auto = conversation.tool_choice == Some(ToolChoice::Auto);
+            assert_eq!(is_auto, dropped.contains(&"tool_choice"), "{model}");
+            let mut strictly = Dropping::new(false, "Anthropic");
+            let refused = claude.restrict(&mut asked(), &mut strictly).is_err();
+            assert_eq!(refused, !dropped.is_empty(), "{model}");
         }
     }
 

@@ -12,16 +12,22 @@ use crate::tokens::length;
 const HEAD: usize = 512 << 10;
 /// Text that is enough for all kinds but JPEG.
 const SHORT_HEAD: usize = 128;
+/// Text of a GIF that is looked at: its colours and what programs write of
+/// themselves stand before the first picture.
+const GIF_HEAD: usize = 64 << 10;
 /// Bytes that a second of compressed sound has at least: 8 kbit/s is MP3's least.
 const SLOWEST: u64 = 1_000;
 
-/// The size of a PNG, JPEG or WebP picture, as base64 or as a `data:` address. Not
-/// of a GIF: the size it says at its beginning is not that of what is in it.
+/// The size of a PNG, JPEG, WebP or GIF picture, as base64 or as a `data:` address.
 pub(crate) fn picture_size(text: &str) -> Option<Size> {
     const PNG: &str = "iVBORw0KGgo";
     const JPEG: &str = "/9j/";
     const RIFF: &str = "UklGR";
+    const GIF: &str = "R0lGOD";
     let data = data_of(text);
+    if data.starts_with(GIF) {
+        return gif_size(&decode(data, GIF_HEAD)?);
+    }
     let head = if data.starts_with(JPEG) {
         HEAD
     } else if data.starts_with(PNG) || data.starts_with(RIFF) {
@@ -32,6 +38,48 @@ pub(crate) fn picture_size(text: &str) -> Option<Size> {
     let size = imagesize::blob_size(&decode(data, head)?).ok()?;
     let side = |n: usize| u64::try_from(n).ok().filter(|n| *n > 0);
     Some((side(size.width)?, side(size.height)?))
+}
+
+/// The size of a GIF's first picture, all of it: the size that is said at the
+/// beginning is that of a screen, beyond which a picture may lie and be seen all the
+/// same. Those that see pictures look at the first.
+fn gif_size(gif: &[u8]) -> Option<Size> {
+    let two = |at: usize| {
+        Some(u64::from(u16::from_le_bytes(
+            gif.get(at..at + 2)?.try_into().ok()?,
+        )))
+    };
+    let (screen_width, screen_height) = (two(6)?, two(8)?);
+    /// Bytes of a table of colours, by the flags that announce it.
+    fn colours(flags: u8) -> usize {
+        if flags & 0x80 == 0 {
+            0
+        } else {
+            3 << ((flags & 7) + 1)
+        }
+    }
+    let mut at = 13 + colours(*gif.get(10)?);
+    loop {
+        match gif.get(at)? {
+            // Something else: its kind, then blocks up to an empty one.
+            0x21 => {
+                at += 2;
+                loop {
+                    let length = usize::from(*gif.get(at)?);
+                    at += 1 + length;
+                    if length == 0 {
+                        break;
+                    }
+                }
+            }
+            0x2c => {
+                let width = screen_width.max(two(at + 1)? + two(at + 5)?);
+                let height = screen_height.max(two(at + 3)? + two(at + 7)?);
+                return (width > 0 && height > 0).then_some((width, height));
+            }
+            _ => return None,
+        }
+    }
 }
 
 /// The seconds that a WAV or MP3 lasts at most.
@@ -128,6 +176,19 @@ mod tests {
         webp
     }
 
+    /// A screen of 640 by 480 with some colours, a comment, and a first picture there.
+    fn gif(left: u16, top: u16, width: u16, height: u16) -> Vec<u8> {
+        let mut gif = b"GIF89a\x80\x02\xe0\x01\x81\0\0".to_vec();
+        gif.extend([0; 12]);
+        gif.extend(b"!\xfe\x05,,,,,\x02!!\0");
+        gif.push(b',');
+        for number in [left, top, width, height] {
+            gif.extend(number.to_le_bytes());
+        }
+        gif.extend([0; 20]);
+        gif
+    }
+
     fn wav(kind: u16, rate: u32, seconds: usize) -> Vec<u8> {
         let mut wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0".to_vec();
         wav.extend(kind.to_le_bytes());
@@ -148,6 +209,8 @@ mod tests {
             ("jpeg", jpeg(640, 480, 10)),
             ("jpeg", jpeg(640, 480, 65_000)),
             ("webp", webp(640, 480)),
+            ("gif", gif(0, 0, 640, 480)),
+            ("gif", gif(0, 0, 1, 1)),
         ] {
             let data = STANDARD.encode(bytes);
             assert_eq!(picture_size(&data), Some((640, 480)), "{kind}");
@@ -157,6 +220,12 @@ mod tests {
             let address = format!("data:image/gif;base64,{data}");
             assert_eq!(picture_size(&address), Some((640, 480)), "{kind}");
         }
+        // What lies beyond its screen is seen too.
+        let large = STANDARD.encode(gif(10, 20, 4_000, 3_000));
+        assert_eq!(picture_size(&large), Some((4_010, 3_020)));
+        let largest = STANDARD.encode(gif(0xffff, 0, 0xffff, 1));
+        assert_eq!(picture_size(&largest), Some((2 * 0xffff, 480)));
+        // A screen without a picture.
         let gif = STANDARD.encode(b"GIF89a\x01\0\x01\0\0\0\0");
         for unknown in [
             "",
@@ -188,10 +257,11 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_follows_a_beginning_is_measured_or_not(
-            kind in 0usize..4, bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            kind in 0usize..5, bytes in proptest::collection::vec(any::<u8>(), 0..300),
             cut in 0usize..500,
         ) {
-            let beginnings: [&[u8]; 4] = [
+            let beginnings: [&[u8]; 5] = [
+                b"GIF89a",
                 b"\x89PNG\r\n\x1a\n",
                 b"\xff\xd8\xff",
                 b"RIFF\0\0\0\0WEBPVP8",

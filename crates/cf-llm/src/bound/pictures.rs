@@ -39,6 +39,10 @@ pub(crate) enum PictureRule {
     GeminiTiles,
     /// So many, whatever the picture.
     Flat(u64),
+    /// Mistral's: squares in rows, with a mark after each row.
+    Mistral,
+    /// Amazon Nova's, of which only examples are published.
+    Nova,
 }
 
 /// Most tiles that Google cuts a picture into; it is made smaller before.
@@ -46,6 +50,15 @@ const GEMINI_TILES: u64 = 32;
 const GEMINI_TILE: u64 = 258;
 /// Gemini 3's largest setting is 2,240.
 const GEMINI_3: u64 = 2_500;
+/// Mistral's models look at pictures in one of these ways: how long a side is made
+/// at most, and the side of a square that is one token. (Pixtral 12B; Small, Medium
+/// and Large from version 3 on, which take four squares of 14 together.)
+const MISTRAL: [(u64, u64); 2] = [(1_024, 16), (1_540, 28)];
+/// Pixels of Nova's tokens at least: the published examples have 506 to 700.
+const NOVA_PIXELS: u64 = 450;
+/// Nova makes small pictures larger: one side at least this long, and the sides in
+/// one of a few proportions.
+const NOVA_SIDE: u64 = 896;
 /// The words around a picture.
 const AROUND: u64 = 32;
 
@@ -138,6 +151,19 @@ impl PictureRule {
                 GEMINI_TILE * (tiles + 1)
             }
             Self::Flat(tokens) => tokens,
+            Self::Mistral => {
+                let ways = MISTRAL.into_iter();
+                let counted =
+                    ways.map(|(most, side)| in_rows(size.unwrap_or((most, most)), most, side));
+                counted.max().unwrap_or(IMAGE_BOUND)
+            }
+            Self::Nova => size.map_or(IMAGE_BOUND, |(width, height)| {
+                // What the proportions add is a part of the shorter side.
+                let side = |n: u64| n.max(NOVA_SIDE).saturating_add(100);
+                side(width)
+                    .saturating_mul(side(height))
+                    .div_ceil(NOVA_PIXELS)
+            }),
         };
         (tokens + AROUND).min(IMAGE_BOUND)
     }
@@ -145,6 +171,17 @@ impl PictureRule {
 
 /// Most tiles of 512 pixels: 2,048 by 768, or by 1,024 where rounding is unkind.
 const MOST_TILES: u64 = 8;
+
+/// Squares of a picture that was made to fit into `most` pixels, and a mark a row.
+fn in_rows((width, height): Size, most: u64, side: u64) -> u64 {
+    let long = width.max(height).max(1);
+    let fitted = |n: u64| match long <= most {
+        true => n,
+        false => n.saturating_mul(most).div_ceil(long),
+    };
+    let of = |n: u64| fitted(n).div_ceil(side).max(1);
+    (of(width) + 1) * of(height)
+}
 
 fn squares((width, height): Size, side: u64) -> u64 {
     let across = width.div_ceil(side).max(1);
@@ -226,6 +263,30 @@ mod tests {
     }
 
     #[test]
+    fn mistral_is_bounded_by_squares_and_nova_by_pixels() {
+        let mistral = |size| PictureRule::Mistral.bound(size, Detail::Most) - AROUND;
+        // Pixtral's largest: 64 rows of 64 and a mark; what others make of it is less.
+        assert_eq!(mistral(Some((1_024, 1_024))), 64 * 65);
+        assert_eq!(mistral(None), 64 * 65);
+        assert_eq!(mistral(Some((9_000, 9_000))), 64 * 65);
+        assert_eq!(mistral(Some((224, 224))), 14 * 15);
+        assert_eq!(mistral(Some((1, 1))), 2);
+        let nova = |size| PictureRule::Nova.bound(size, Detail::Most) - AROUND;
+        // The page's examples, about.
+        for (size, tokens) in [
+            ((900, 450), 800),
+            ((900, 900), 1_300),
+            ((1_400, 900), 1_800),
+            ((1_800, 900), 2_400),
+            ((1_300, 1_300), 2_600),
+        ] {
+            let bound = nova(Some(size));
+            assert!((tokens..4 * tokens).contains(&bound), "{size:?}: {bound}");
+        }
+        assert_eq!(nova(Some((8_000, 8_000))), IMAGE_BOUND - AROUND);
+    }
+
+    #[test]
     fn no_size_counts_more_than_an_unknown_one() {
         let rules = ["gpt-4o", "gpt-4o-mini", "gpt-5-nano", "gpt-5.6", "o3"]
             .map(|model| PictureRule::openai(model).expect("a rule"))
@@ -233,6 +294,8 @@ mod tests {
             .chain([
                 PictureRule::claude("claude-opus-5"),
                 PictureRule::GeminiTiles,
+                PictureRule::Mistral,
+                PictureRule::Nova,
             ]);
         for rule in rules {
             for size in [

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use super::Counted;
-use crate::count::Count;
+use crate::count::{Count, MOST};
 
 /// Listens to an answer of Converse. In a stream the event `metadata` counts,
 /// which comes after `messageStop`.
@@ -90,7 +90,8 @@ impl BedrockCounter {
     pub fn headers(headers: &HeaderMap) -> Option<Counted> {
         let count = |name: &str| -> Option<u64> {
             let name = format!("x-amzn-bedrock-{name}-token-count");
-            headers.get(name)?.to_str().ok()?.trim().parse().ok()
+            let count: u64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
+            Some(count.min(MOST))
         };
         let input = count("input")?;
         Some(complete(Usage {
@@ -126,5 +127,23 @@ mod tests {
         assert_eq!((usage.input, usage.cache_read, usage.output), (5, 3, 9));
         assert_eq!(usage.extra.tier, ServiceTier::Priority);
         assert_eq!(BedrockCounter::body(br#"{"output":{}}"#), None);
+    }
+
+    #[test]
+    fn no_count_of_a_header_runs_over() {
+        let mut headers = HeaderMap::new();
+        for name in ["input", "output", "cache-read-input", "cache-write-input"] {
+            let name = format!("x-amzn-bedrock-{name}-token-count");
+            let name: http::HeaderName = name.parse().expect("a name");
+            headers.insert(name, http::HeaderValue::from(u64::MAX));
+        }
+        let usage = BedrockCounter::headers(&headers).expect("counters").usage;
+        assert_eq!((usage.input, usage.output), (MOST, MOST));
+        assert_eq!(usage.prompt_tokens(), 3 * MOST);
+        headers.insert(
+            "x-amzn-bedrock-input-token-count",
+            http::HeaderValue::from_static("-1"),
+        );
+        assert_eq!(BedrockCounter::headers(&headers), None);
     }
 }

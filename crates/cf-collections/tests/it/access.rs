@@ -482,12 +482,16 @@ async fn keys_are_made_by_tenant_admins_for_their_people() {
         ] {
             assert_eq!(status(&w.create(who, "api_keys", record).await), 400);
         }
-        for who in [&w.a.user, &w.b.boss, &w.b.user] {
+        // Whose key it is may change some of it, and not its budget.
+        for (who, refused) in [(&w.a.user, 400), (&w.b.boss, 404), (&w.b.user, 404)] {
             let change = json!({"budget_total": 5, "models": []});
             assert_eq!(
                 status(&w.update(who, "api_keys", &w.a.key, change).await),
-                404
+                refused
             );
+            let change = json!({"name": "renamed"});
+            let renamed = w.update(who, "api_keys", &w.a.key, change).await;
+            assert_eq!(renamed.is_ok(), refused == 400);
             assert_eq!(
                 w.engine
                     .delete(who, "api_keys", &w.a.key)

@@ -12,6 +12,7 @@ mod browser;
 mod chaos;
 mod clients;
 mod docs;
+mod fuzz;
 mod http;
 mod model_seed;
 mod node;
@@ -59,6 +60,12 @@ pub const COMMANDS: &[Command] = &[
         run: chaos::run,
     },
     Command {
+    Command {
+        name: "fuzz",
+        arguments: "[TARGET] [--seconds N]",
+        about: "look for bytes that the wire formats cannot bear, with libFuzzer (needs a nightly toolchain)",
+        run: fuzz::run,
+    },
         name: "bench",
         arguments: "[ledger [--rows N]] [--seconds N] [--rounds N] [--without-server]",
         about: "measure requests a second and latency: direct, through nginx, through us",

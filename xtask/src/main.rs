@@ -15,6 +15,7 @@ mod docs;
 mod fuzz;
 mod http;
 mod model_seed;
+mod named_tests;
 mod node;
 mod process;
 mod python;
@@ -60,12 +61,12 @@ pub const COMMANDS: &[Command] = &[
         run: chaos::run,
     },
     Command {
-    Command {
         name: "fuzz",
         arguments: "[TARGET] [--seconds N]",
         about: "look for bytes that the wire formats cannot bear, with libFuzzer (needs a nightly toolchain)",
         run: fuzz::run,
     },
+    Command {
         name: "bench",
         arguments: "[ledger [--rows N]] [--seconds N] [--rounds N] [--without-server]",
         about: "measure requests a second and latency: direct, through nginx, through us",

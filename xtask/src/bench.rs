@@ -9,14 +9,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::disk::DurableWrite;
 use crate::process::{self, Background, Output};
 use crate::scratch::Scratch;
 use crate::server::{self, Options, Server, text_at};
 use crate::services::nginx::Nginx;
 use crate::workspace::Workspace;
-use crate::{bench_ledger, http, model_seed, wait, web};
+use crate::{bench_ledger, bench_router, http, model_seed, wait, web};
 
-const MODEL: &str = "bench-mock";
+/// The public name of the mock's model.
+pub const MODEL: &str = "bench-mock";
 const CONNECTIONS: &[u32] = &[1, 32];
 const PATH: &str = "/v1/chat/completions";
 /// In euros; far more than the fastest machine spends in the longest run.
@@ -51,10 +53,10 @@ pub struct Series {
 }
 
 pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    if let Some((name, rest)) = arguments.split_first()
-        && name == "ledger"
-    {
-        return bench_ledger::run(workspace, rest);
+    match arguments.split_first() {
+        Some((name, rest)) if name == "ledger" => return bench_ledger::run(workspace, rest),
+        Some((name, rest)) if name == "router" => return bench_router::run(workspace, rest),
+        _ => {}
     }
     let settings = read_settings(arguments)?;
     if settings.without_server {
@@ -64,6 +66,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         server::build(workspace, &["cloudfreedom", "bench"])?;
     }
     let scratch = Scratch::new("bench")?;
+    let disk = DurableWrite::measure(scratch.path())?;
     let mock = Mock::start(workspace)?;
     let nginx = Nginx::start(workspace, mock.address)?;
     let data_dir = scratch.path().join("cf_data");
@@ -73,6 +76,24 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         Some(Ours::start(workspace, &data_dir, mock.address)?)
     };
 
+    let targets = targets(&mock, &nginx, ours.as_ref());
+    let cases = [
+        case(&scratch, "plain", false)?,
+        case(&scratch, "streamed", true)?,
+    ];
+    let series = measure(workspace, &settings, &targets, &cases)?;
+    if let Some(ours) = &ours {
+        // Numbers of a server that lost a booking would be worth nothing.
+        ours.check_books(workspace, &data_dir, total_requests(&series, "ours"))?;
+    }
+    print_series(&settings, &nginx.version, &series);
+    println!();
+    disk.print();
+    write_series(workspace, &settings, &nginx.version, &series)
+}
+
+/// Who is asked, in the order of the table.
+pub fn targets(mock: &Mock, nginx: &Nginx, ours: Option<&Ours>) -> Vec<Target> {
     let mut targets = vec![
         Target {
             name: "direct",
@@ -85,23 +106,14 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             key: "none".to_owned(),
         },
     ];
-    if let Some(ours) = &ours {
+    if let Some(ours) = ours {
         targets.push(Target {
             name: "ours",
             address: ours.server.address,
             key: ours.api_key.clone(),
         });
     }
-    let cases = [
-        case(&scratch, "plain", false)?,
-        case(&scratch, "streamed", true)?,
-    ];
-    let series = measure(workspace, &settings, &targets, &cases)?;
-    if let Some(ours) = &ours {
-        // Numbers of a server that lost a booking would be worth nothing.
-        ours.check_books(workspace, &data_dir, total_requests(&series, "ours"))?;
-    }
-    report(workspace, &settings, &nginx.version, &series)
+    targets
 }
 
 fn read_settings(arguments: &[String]) -> Result<Settings> {
@@ -398,54 +410,64 @@ impl Series {
     }
 }
 
-fn report(
-    workspace: &Workspace,
-    settings: &Settings,
-    nginx_version: &str,
-    series: &[Series],
-) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+pub fn print_series(settings: &Settings, nginx_version: &str, series: &[Series]) {
     println!(
-        "Median of {} rounds of {} s; load generator, proxy and mock upstream share {cores} cores; nginx {nginx_version}.\n",
-        settings.rounds, settings.seconds
+        "Median of {} rounds of {} s; load generator, proxy and mock upstream share {} cores; nginx {nginx_version}.\n",
+        settings.rounds,
+        settings.seconds,
+        cores()
     );
     println!(
         "| case | connections | target | requests/s | p50 ms | p99 ms | first byte p50 ms | first byte p99 ms |"
     );
     println!("|---|---:|---|---:|---:|---:|---:|---:|");
-    let mut rows = Vec::new();
     for series in series {
-        let (rate, p50, p99) = (
-            series.median("requests_per_second"),
-            series.median("p50_us"),
-            series.median("p99_us"),
-        );
-        let (first_p50, first_p99) = (
-            series.median("first_byte_p50_us"),
-            series.median("first_byte_p99_us"),
-        );
+        let ms = |field| series.median(field) / 1e3;
         println!(
-            "| {} | {} | {} | {rate:.0} | {:.3} | {:.3} | {:.3} | {:.3} |",
+            "| {} | {} | {} | {:.0} | {:.3} | {:.3} | {:.3} | {:.3} |",
             series.case,
             series.connections,
             series.target,
-            p50 / 1e3,
-            p99 / 1e3,
-            first_p50 / 1e3,
-            first_p99 / 1e3
+            series.median("requests_per_second"),
+            ms("p50_us"),
+            ms("p99_us"),
+            ms("first_byte_p50_us"),
+            ms("first_byte_p99_us")
         );
-        rows.push(json!({
-            "case": series.case, "connections": series.connections, "target": series.target,
-            "requests_per_second": rate, "p50_us": p50, "p99_us": p99,
-            "first_byte_p50_us": first_p50, "first_byte_p99_us": first_p99,
-            "rounds": series.rounds.get(1..).unwrap_or_default(),
-        }));
     }
+}
+
+/// Medians and each round, for programs.
+pub fn series_json(series: &[Series]) -> Value {
+    let row = |series: &Series| {
+        json!({
+            "case": series.case, "connections": series.connections, "target": series.target,
+            "requests_per_second": series.median("requests_per_second"),
+            "p50_us": series.median("p50_us"), "p99_us": series.median("p99_us"),
+            "first_byte_p50_us": series.median("first_byte_p50_us"),
+            "first_byte_p99_us": series.median("first_byte_p99_us"),
+            "rounds": series.rounds.get(1..).unwrap_or_default(),
+        })
+    };
+    series.iter().map(row).collect()
+}
+
+fn write_series(
+    workspace: &Workspace,
+    settings: &Settings,
+    nginx_version: &str,
+    series: &[Series],
+) -> Result<()> {
     let file = workspace.target.join("bench.json");
     let result = json!({
-        "rounds": settings.rounds, "seconds": settings.seconds, "cores": cores, "nginx": nginx_version, "results": rows,
+        "rounds": settings.rounds, "seconds": settings.seconds, "cores": cores(), "nginx": nginx_version,
+        "results": series_json(series),
     });
     std::fs::write(&file, format!("{result:#}\n"))?;
-    println!("\nWritten to {}", file.display());
+    println!("Written to {}", file.display());
     Ok(())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
 }

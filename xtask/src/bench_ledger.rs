@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::bench::{self, Case, Mock, Ours, Series, Settings, Target};
+use crate::disk::DurableWrite;
 use crate::process::{self, Background, Output};
 use crate::scratch::Scratch;
 use crate::services::nginx::Nginx;
@@ -30,6 +31,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     web::ensure_output_folder(workspace)?;
     server::build(workspace, &["cloudfreedom", "bench"])?;
     let scratch = Scratch::new("bench")?;
+    let disk = DurableWrite::measure(scratch.path())?;
     let data_dir = scratch.path().join("cf_data");
     let mock = Mock::start(workspace)?;
     let nginx = Nginx::start(workspace, mock.address)?;
@@ -59,6 +61,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         settings.rounds, settings.seconds, nginx.version
     );
     print_comparison(&series, rows);
+    disk.print();
     dashboard(&full)?;
     let resets = resets(workspace, &data_dir, &full, &cases[0])?;
     let copied = copied["requests"].as_u64().unwrap_or(0);

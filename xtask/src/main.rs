@@ -8,9 +8,11 @@
 
 mod bench;
 mod bench_ledger;
+mod bench_router;
 mod browser;
 mod chaos;
 mod clients;
+mod disk;
 mod docs;
 mod fuzz;
 mod http;
@@ -68,7 +70,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        arguments: "[ledger [--rows N]] [--seconds N] [--rounds N] [--without-server]",
+        arguments: "[ledger [--rows N] | router [--streams N]] [--seconds N] [--rounds N]",
         about: "measure requests a second and latency: direct, through nginx, through us",
         run: bench::run,
     },

@@ -161,6 +161,11 @@ impl Background {
         self
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// An error if the program has ended, with the last lines of its log.
     pub fn require_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {

@@ -99,6 +99,10 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn require_running(&mut self) -> Result<()> {
         self.child.require_running()
     }

@@ -2,6 +2,7 @@
 
 pub mod apt;
 pub mod chromium;
+pub mod litellm;
 pub mod model;
 pub mod nginx;
 pub mod postgres;

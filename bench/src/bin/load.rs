@@ -1,25 +1,21 @@
 //! A closed-loop load generator: N connections, each sending its next request when the last is answered.
 //!
 //! `load --address 127.0.0.1:8080 --path /v1/chat/completions --connections 32 --seconds 5 --body-file F
-//! [--key sk-…]` prints one line of JSON. Only loopback addresses are accepted, so that a misspelt
-//! address cannot become an attack on somebody.
+//! [--key sk-…]` prints one line of JSON.
 
 // A program that measures wall-clock time and prints its result.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bench::arguments::Arguments;
+use bench::client::{Target, json_text};
 use bench::histogram::Histogram;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::StatusCode;
+use hyper::client::conn::http1::SendRequest;
 use tokio::task::JoinSet;
 
 const MAX_CONNECTIONS: usize = 1024;
@@ -27,9 +23,7 @@ const MAX_SECONDS: u64 = 600;
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 struct Plan {
-    address: SocketAddr,
-    path: String,
-    authorization: Option<String>,
+    target: Target,
     body: Bytes,
     end: Instant,
 }
@@ -54,13 +48,11 @@ async fn main() -> Result<()> {
         "body-file",
         "key",
     ])?;
-    let address: SocketAddr = arguments
-        .required("address")?
-        .parse()
-        .context("`--address` is no IP address with a port")?;
-    if !address.ip().is_loopback() {
-        bail!("only loopback addresses are measured");
-    }
+    let target = Target::new(
+        arguments.required("address")?,
+        arguments.text("path").unwrap_or("/v1/chat/completions"),
+        arguments.text("key"),
+    )?;
     let connections: usize = arguments.number("connections", 1)?;
     let seconds: u64 = arguments.number("seconds", 5)?;
     if connections == 0 || connections > MAX_CONNECTIONS || seconds == 0 || seconds > MAX_SECONDS {
@@ -70,12 +62,7 @@ async fn main() -> Result<()> {
 
     let start = Instant::now();
     let plan = std::sync::Arc::new(Plan {
-        address,
-        path: arguments
-            .text("path")
-            .unwrap_or("/v1/chat/completions")
-            .to_owned(),
-        authorization: arguments.text("key").map(|key| format!("Bearer {key}")),
+        target,
         body: Bytes::from(body),
         end: start + Duration::from_secs(seconds),
     });
@@ -127,16 +114,10 @@ async fn one_request(
 ) -> Result<()> {
     let sender = match connection {
         Some(sender) => sender,
-        None => connection.insert(connect(plan.address).await?),
+        None => connection.insert(plan.target.connect().await?),
     };
     sender.ready().await.context("the connection was closed")?;
-    let mut request = Request::post(plan.path.as_str())
-        .header(HOST, plan.address.to_string())
-        .header(CONTENT_TYPE, "application/json");
-    if let Some(authorization) = &plan.authorization {
-        request = request.header(AUTHORIZATION, authorization);
-    }
-    let request = request.body(Full::new(plan.body.clone()))?;
+    let request = plan.target.request(plan.body.clone())?;
 
     let start = Instant::now();
     let response = sender.send_request(request).await?;
@@ -166,30 +147,15 @@ async fn one_request(
     Ok(())
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // Ends with the connection, which ends when the sender is dropped.
-    tokio::spawn(connection);
-    Ok(sender)
-}
-
 fn print_result(sum: &Outcome, elapsed: Duration) {
     let seconds = elapsed.as_secs_f64();
     let requests = sum.total.count();
     let micros =
         |histogram: &Histogram, per_mille| histogram.percentile(per_mille).as_secs_f64() * 1e6;
-    // `Debug` of a string escapes what JSON wants escaped for the plain text that errors are.
     let error = sum
         .first_error
         .as_deref()
-        .map_or("null".to_owned(), |text| {
-            format!(
-                "{:?}",
-                text.replace(|c: char| !c.is_ascii() || c.is_ascii_control(), " ")
-            )
-        });
+        .map_or("null".to_owned(), json_text);
     println!(
         "{{\"requests\":{requests},\"errors\":{},\"first_error\":{error},\"seconds\":{seconds:.3},\"requests_per_second\":{:.1},\"bytes\":{},\
          \"p50_us\":{:.1},\"p99_us\":{:.1},\"first_byte_p50_us\":{:.1},\"first_byte_p99_us\":{:.1}}}",

@@ -1,6 +1,7 @@
-//! A provider that answers at once: OpenAI chat completions, plain and streamed, with fixed usage.
+//! A provider of OpenAI chat completions, plain and streamed, with fixed usage.
 //!
-//! `mock-upstream --port 9400` listens on the loopback interface only and runs until it is ended.
+//! `mock-upstream --port 9400` listens on the loopback interface only and runs until it is ended. Below
+//! `/v1` it answers as fast as it can; below `/paced/v1` streams come at the pace of a model (`paced.rs`).
 
 // A stand-alone program for measurements: it prints to its user and has no shutdown to track tasks for.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
@@ -9,9 +10,12 @@ use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use bench::arguments::Arguments;
+use bench::paced::Script;
+use bench::pacer::Pacer;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -36,22 +40,25 @@ async fn main() -> Result<()> {
         .await
         .context("listening")?;
     println!("the mock upstream listens on 127.0.0.1:{port}");
+    let pacer = Pacer::start().context("starting the pacer")?;
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_BACKOFF).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
+        let pacer = pacer.clone();
         tokio::spawn(async move {
+            let service = service_fn(move |request| answer(request, pacer.clone()));
             let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(answer));
+                .serve_connection(TokioIo::new(stream), service);
             // A client that goes away is not our concern: the load generator counts its own errors.
             let _ = connection.await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
+async fn answer(request: Request<Incoming>, pacer: Pacer) -> Result<Response<Reply>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let body = Limited::new(request.into_body(), REQUEST_LIMIT_BYTES)
         .collect()
@@ -74,6 +81,18 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Reply>, Infallibl
         (Method::POST, "/v1/chat/completions") => {
             respond(StatusCode::OK, "application/json", Reply::whole(PLAIN))
         }
+        (Method::POST, "/paced/v1/chat/completions") => match Script::of_request(&body) {
+            Some(script) => respond(
+                StatusCode::OK,
+                "text/event-stream",
+                Reply::paced(script, pacer),
+            ),
+            None => respond(
+                StatusCode::BAD_REQUEST,
+                "text/plain",
+                Reply::whole("no seed or max_tokens"),
+            ),
+        },
         _ => respond(
             StatusCode::NOT_FOUND,
             "text/plain",
@@ -110,6 +129,12 @@ enum Reply {
         next: usize,
         rested: bool,
     },
+    Paced {
+        script: Script,
+        next: u32,
+        began: Instant,
+        pacer: Pacer,
+    },
 }
 
 impl Reply {
@@ -121,6 +146,15 @@ impl Reply {
         Self::Streamed {
             next: 0,
             rested: true,
+        }
+    }
+
+    fn paced(script: Script, pacer: Pacer) -> Self {
+        Self::Paced {
+            script,
+            next: 0,
+            began: Instant::now(),
+            pacer,
         }
     }
 }
@@ -146,6 +180,21 @@ impl Body for Reply {
                 *rested = false;
                 Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
             }
+            Reply::Paced {
+                script,
+                next,
+                began,
+                pacer,
+            } => {
+                let due = *began + script.due(*next);
+                if Instant::now() < due {
+                    pacer.wake_at(due, context.waker());
+                    return Poll::Pending;
+                }
+                let frame = script.event(*next);
+                *next += 1;
+                Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
@@ -155,7 +204,7 @@ impl Body for Reply {
                 SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(0))
             }
             Reply::Whole(None) => SizeHint::with_exact(0),
-            Reply::Streamed { .. } => SizeHint::default(),
+            Reply::Streamed { .. } | Reply::Paced { .. } => SizeHint::default(),
         }
     }
 

@@ -87,7 +87,7 @@ fn configuration(folder: &Path, address: SocketAddr, upstream: SocketAddr) -> St
 worker_processes auto;
 pid {folder}/nginx.pid;
 error_log stderr warn;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 8192; }}
 http {{
     access_log off;
     tcp_nodelay on;

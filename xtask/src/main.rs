@@ -14,8 +14,10 @@ mod chaos;
 mod clients;
 mod disk;
 mod docs;
+mod fuzz;
 mod http;
 mod model_seed;
+mod named_tests;
 mod node;
 mod process;
 mod python;
@@ -59,6 +61,12 @@ pub const COMMANDS: &[Command] = &[
         arguments: "[--rounds N] [--seed N]",
         about: "kill the server in the middle of 500 calls, 1000 times, and compare the books",
         run: chaos::run,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[TARGET] [--seconds N]",
+        about: "look for bytes that the wire formats cannot bear, with libFuzzer (needs a nightly toolchain)",
+        run: fuzz::run,
     },
     Command {
         name: "bench",

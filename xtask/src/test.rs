@@ -8,7 +8,7 @@ use crate::clients::Stack;
 use crate::services::postgres::Postgres;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{browser, chaos, docs, node, process, server, web};
+use crate::{browser, chaos, docs, named_tests, node, process, server, web};
 
 const LIMIT: Duration = Duration::from_secs(3600);
 
@@ -46,6 +46,11 @@ const STEPS: &[Step] = &[
         groups: &["lint"],
         title: "cargo deny",
         run: |session| session.cargo_deny(),
+    },
+    Step {
+        groups: &["lint"],
+        title: "tests named in the docs",
+        run: |session| named_tests::check(session.workspace),
     },
     Step {
         groups: &["rust"],

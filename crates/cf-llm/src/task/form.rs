@@ -1,14 +1,18 @@
-//! A form with files (`multipart/form-data`) that is sent on: parts stay as they
-//! came but for a few fields.
+//! A form with files (`multipart/form-data`) that is read as it comes and sent on:
+//! parts stay as they came but for a few fields.
 
 use bytes::Bytes;
-use cf_base::{Error, Result};
-use http::HeaderValue;
+use cf_base::{Error, Kind, Result};
+use futures_util::Stream;
+use http::{HeaderValue, header};
+use multer::{Constraints, Multipart, SizeLimit, parse_boundary};
 
 /// Parts of a form at most.
 const MAX_PARTS: usize = 64;
 /// Longest text field: a prompt of OpenAI's is at most 32,000 characters.
 const MAX_TEXT: usize = 256 << 10;
+/// Longest boundary, as RFC 2046 has it.
+const MAX_BOUNDARY: usize = 70;
 
 /// One part.
 #[derive(Clone, Debug)]
@@ -34,6 +38,44 @@ pub struct Form {
 }
 
 impl Form {
+    /// Reads a body of this content type part by part, and no more than `most` bytes
+    /// of it: more is [`Kind::TooLarge`], what is no form is a 400 that says why.
+    pub async fn read<S, E>(content_type: &str, body: S, most: usize) -> Result<Self>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let boundary = parse_boundary(content_type)
+            .ok()
+            .filter(|boundary| is_boundary(boundary))
+            .ok_or_else(|| {
+                Error::invalid(
+                    "The body must be multipart/form-data, with its boundary in the header.",
+                )
+            })?;
+        let limit = SizeLimit::new().whole_stream(u64::try_from(most).unwrap_or(u64::MAX));
+        let limits = Constraints::new().size_limit(limit);
+        let unreadable = |error| unreadable(error, most);
+        let mut parts = Multipart::with_constraints(body, boundary.clone(), limits);
+        let mut form = Self::new(&boundary);
+        while let Some(field) = parts.next_field().await.map_err(unreadable)? {
+            let mut head = field.headers().clone();
+            let disposition = head.remove(header::CONTENT_DISPOSITION);
+            let (Some(name), Some(disposition)) = (field.name().map(str::to_owned), disposition)
+            else {
+                return Err(Error::invalid("A part of the form has no name."));
+            };
+            form.push(Part {
+                name,
+                disposition,
+                content_type: head.remove(header::CONTENT_TYPE),
+                is_file: field.file_name().is_some(),
+                data: field.bytes().await.map_err(unreadable)?,
+            })?;
+        }
+        Ok(form)
+    }
+
     /// A form without parts; `boundary` is the client's.
     pub fn new(boundary: &str) -> Self {
         Self {
@@ -136,7 +178,13 @@ impl Form {
 
     /// The form's content type.
     pub(super) fn content_type(&self) -> Option<HeaderValue> {
-        let value = format!("multipart/form-data; boundary={}", self.boundary);
+        // Not all that may stand in a boundary may stand there without quotes.
+        let is_word = |b: u8| b.is_ascii_alphanumeric() || b"-_.+'".contains(&b);
+        let value = if self.boundary.bytes().all(is_word) {
+            format!("multipart/form-data; boundary={}", self.boundary)
+        } else {
+            format!("multipart/form-data; boundary=\"{}\"", self.boundary)
+        };
         HeaderValue::from_str(&value).ok()
     }
 
@@ -184,9 +232,99 @@ impl Form {
     }
 }
 
+/// Whether parts may be separated by this, by RFC 2046.
+fn is_boundary(boundary: &str) -> bool {
+    let may_be = |b: u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b);
+    (1..=MAX_BOUNDARY).contains(&boundary.len())
+        && boundary.bytes().all(may_be)
+        && !boundary.ends_with(' ')
+}
+
+fn unreadable(error: multer::Error, most: usize) -> Error {
+    match error {
+        multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
+            Error::new(
+                Kind::TooLarge,
+                format!("The request body is larger than {} KiB.", most >> 10),
+            )
+        }
+        multer::Error::StreamReadFailed(cause) => {
+            Error::invalid("The request body could not be read.").because(cause)
+        }
+        other => Error::invalid(format!("The form cannot be read: {other}.")),
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{FutureExt as _, stream};
+
     use super::*;
+
+    const FORM: &[u8] = b"--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n\
+        --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"\xc3\xbc.wav\"\r\n\
+        Content-Type: audio/wav\r\n\r\n\r\n--c\x00\xff\r\n\r\n--b--\r\n";
+    const KIND: &str = "multipart/form-data; boundary=b";
+
+    /// What is read of a body that comes in these pieces, all of them at once.
+    fn read(kind: &str, pieces: &[&[u8]]) -> Result<Form> {
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, Infallible>(Bytes::copy_from_slice(piece)))
+            .collect();
+        Form::read(kind, stream::iter(pieces), 10_000)
+            .now_or_never()
+            .expect("it waits for nothing")
+    }
+
+    #[test]
+    fn a_form_is_the_same_wherever_it_is_cut() {
+        let whole = read(KIND, &[FORM]).expect("a form");
+        let shown = format!("{whole:?}");
+        assert!(shown.contains("r\\n--c\\0\\xff\\r\\n"), "{shown}");
+        for cut in 0..=FORM.len() {
+            let form = read(KIND, &[&FORM[..cut], &FORM[cut..]]).expect("a form");
+            assert_eq!(format!("{form:?}"), shown, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_form_that_ends_early_is_refused_wherever_it_ends() {
+        // Its last line break may be missing.
+        for end in 0..FORM.len() - 2 {
+            assert!(read(KIND, &[&FORM[..end]]).is_err(), "ends at {end}");
+        }
+    }
+
+    #[test]
+    fn no_more_than_the_limit_is_read_and_nothing_without_a_boundary() {
+        let mut form = FORM[..FORM.len() - 7].to_vec();
+        form.resize(10_001, b'x');
+        let error = read(KIND, &[&form]).expect_err("too much");
+        assert_eq!(error.kind, Kind::TooLarge);
+        for kind in [
+            "",
+            "multipart/form-data",
+            "multipart/form-data; boundary=\"b \"",
+            "multipart/form-data; boundary=\"b\\\"\"",
+            "application/json; boundary=b",
+        ] {
+            assert!(read(kind, &[FORM]).is_err(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_boundary_that_needs_quotes_is_sent_on_with_them() {
+        let body = String::from_utf8_lossy(FORM).replace("--b", "--a b");
+        let kind = "multipart/form-data; boundary=\"a b\"";
+        let form = read(kind, &[body.as_bytes()]).expect("a form");
+        let sent = form.content_type().expect("a header");
+        assert_eq!(sent, kind);
+        let again = read(kind, &[&form.encode(&[])]).expect("a form");
+        assert_eq!(format!("{again:?}"), format!("{form:?}"));
+    }
 
     /// A form with these texts, and files.
     pub fn form(texts: &[(&str, &str)], files: &[(&str, &[u8])]) -> Form {

@@ -10,8 +10,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use cf_base::{Caller, Error, Kind, RequestId, Timestamp};
-use cf_gateway::{Form, Part, Task, TaskRequest, Wishes};
-use multer::{Constraints, Multipart, SizeLimit, parse_boundary};
+use cf_gateway::{Form, Task, TaskRequest, Wishes};
 use serde_json::{Value, json};
 
 use crate::App;
@@ -70,7 +69,9 @@ impl Incoming {
 
     /// A task whose request is a form with files.
     async fn form(self, task: Task) -> Result<Response, Error> {
-        let read = read_form(&self.headers, self.body);
+        let kind = self.headers.get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let read = Form::read(kind, self.body.into_data_stream(), ROUTER_BODY);
         let form = tokio::time::timeout(FORM_TIME, read)
             .await
             .map_err(|_| Error::invalid("The form did not come within five minutes."))??;
@@ -325,107 +326,5 @@ fn refusal(anthropic: bool, error: Error) -> Response {
         MessagesError(error).into_response()
     } else {
         RouterError(error).into_response()
-    }
-}
-
-/// Reads a form part by part, and no more than the limit of it.
-async fn read_form(headers: &HeaderMap, body: Body) -> Result<Form, Error> {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let boundary = parse_boundary(kind)
-        .ok()
-        .filter(|boundary| (1..=70).contains(&boundary.len()))
-        .ok_or_else(|| {
-            Error::invalid("The body must be multipart/form-data, with its boundary in the header.")
-        })?;
-    let most = u64::try_from(ROUTER_BODY).unwrap_or(u64::MAX);
-    let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(most));
-    let stream = body.into_data_stream();
-    let mut parts = Multipart::with_constraints(stream, boundary.clone(), limits);
-    let mut form = Form::new(&boundary);
-    while let Some(field) = parts.next_field().await.map_err(unreadable)? {
-        let mut head = field.headers().clone();
-        let disposition = head.remove(header::CONTENT_DISPOSITION);
-        let (Some(name), Some(disposition)) = (field.name().map(str::to_owned), disposition) else {
-            return Err(Error::invalid("A part of the form has no name."));
-        };
-        form.push(Part {
-            name,
-            disposition,
-            content_type: head.remove(header::CONTENT_TYPE),
-            is_file: field.file_name().is_some(),
-            data: field.bytes().await.map_err(unreadable)?,
-        })?;
-    }
-    Ok(form)
-}
-
-fn unreadable(error: multer::Error) -> Error {
-    match error {
-        multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
-            Error::new(
-                Kind::TooLarge,
-                format!("The request body is larger than {} KiB.", ROUTER_BODY >> 10),
-            )
-        }
-        multer::Error::StreamReadFailed(cause) => {
-            Error::invalid("The request body could not be read.").because(cause)
-        }
-        other => Error::invalid(format!("The form cannot be read: {other}.")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::HeaderValue;
-    use bytes::Bytes;
-
-    const FORM: &[u8] = b"--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n\
-        --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"\xc3\xbc.wav\"\r\n\
-        Content-Type: audio/wav\r\n\r\n\r\n--c\x00\xff\r\n\r\n--b--\r\n";
-
-    fn headers() -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        let kind = HeaderValue::from_static("multipart/form-data; boundary=b");
-        headers.insert(header::CONTENT_TYPE, kind);
-        headers
-    }
-
-    fn pieces(form: &[u8], cut: usize) -> Body {
-        let pieces = [&form[..cut], &form[cut..]].map(Bytes::copy_from_slice);
-        Body::from_stream(futures_util::stream::iter(
-            pieces.map(Ok::<_, std::convert::Infallible>),
-        ))
-    }
-
-    #[tokio::test]
-    async fn a_form_is_the_same_wherever_it_is_cut() {
-        let whole = read_form(&headers(), pieces(FORM, 0)).await.unwrap();
-        let shown = format!("{whole:?}");
-        assert!(shown.contains("r\\n--c\\0\\xff\\r\\n"), "{shown}");
-        for cut in 0..=FORM.len() {
-            let form = read_form(&headers(), pieces(FORM, cut)).await.unwrap();
-            assert_eq!(format!("{form:?}"), shown, "cut at {cut}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_form_that_ends_early_is_refused_wherever_it_ends() {
-        // Its last line break may be missing.
-        for end in 0..FORM.len() - 2 {
-            let body = Body::from(FORM[..end].to_vec());
-            assert!(read_form(&headers(), body).await.is_err(), "ends at {end}");
-        }
-    }
-
-    #[tokio::test]
-    async fn no_more_than_the_limit_is_read() {
-        let mut form = FORM[..FORM.len() - 7].to_vec();
-        form.resize(ROUTER_BODY + 1, b'x');
-        let error = read_form(&headers(), Body::from(form)).await.unwrap_err();
-        assert_eq!(error.kind, Kind::TooLarge);
-        let unsaid = read_form(&HeaderMap::new(), Body::from(FORM)).await;
-        assert!(unsaid.is_err());
     }
 }

@@ -17,7 +17,8 @@ pub(super) fn collection() -> Collection {
             Field::text("actor_email", 320),
             Field::text("action", 100),
             Field::text("collection", 100),
-            Field::text("record_id", 15),
+            // Of a record, or of a call.
+            Field::text("record_id", 128),
             Field::text("tenant_id", 15),
             Field::json("changes", JsonShape::Any, 1_000_000),
             Field::created(),

@@ -100,7 +100,7 @@ async fn it_is_off_by_default_and_users_are_told_when_it_is_on() {
 
 #[tokio::test]
 async fn what_was_kept_goes_with_its_days_and_with_its_user() {
-    for test in TestApp::each().await {
+    for mut test in TestApp::each().await {
         keep(&test, &test.tenant, 1).await;
         let (alice, bob) = (test.user("alice").await, test.user("bob").await);
         let of_alice = call(&test, &alice).await;
@@ -111,6 +111,7 @@ async fn what_was_kept_goes_with_its_days_and_with_its_user() {
         test.root.get(&of_bob).await.expect(200);
         test.clock.advance(Duration::from_secs(86_400));
         test.app.gateway.prune_prompts().await.unwrap();
+        test.sign_in_again().await;
         test.root.get(&of_bob).await.expect(404);
     }
 }

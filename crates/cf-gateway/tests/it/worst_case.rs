@@ -155,6 +155,36 @@ async fn searches_are_reserved_by_the_piece() {
     assert_eq!(sent["tools"][0]["name"], "web_search");
 }
 
+#[tokio::test]
+async fn a_search_whose_price_nobody_knows_is_refused_and_not_given_away() {
+    let upstream = MockUpstream::start(Reply::json(200, "{}")).await;
+    let f = Fixture::new("10").await;
+    let key = f.key("anthropic", &upstream.base_url(), "").await;
+    let at = json!([{"provider_key": key, "model": "claude-sonnet-4-5"}]);
+    let prices = json!({"input": 1, "output": 2});
+    f.model("m", at, json!({"prices": prices, "context_window": 1000}))
+        .await;
+    let mut body = json!({"model": "m", "max_tokens": 10,
+        "messages": [{"role": "user", "content": "News?"}],
+        "tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]});
+    let refused = f
+        .send_messages(&body, Wishes::default())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.kind, Kind::Unprocessable);
+    assert!(
+        refused.message.contains("set `web_search` in the prices"),
+        "{}",
+        refused.message
+    );
+    assert!(upstream.received().is_empty());
+    // Without the search the same model is called.
+    body.as_object_mut().unwrap().remove("tools");
+    let _ = f.send_messages(&body, Wishes::default()).await;
+    assert_eq!(upstream.received().len(), 1);
+}
+
 /// Anthropic lets thinking go beyond the limit over several turns of tools.
 #[tokio::test]
 async fn thinking_beyond_the_limit_is_reserved_and_lowered_with_it() {

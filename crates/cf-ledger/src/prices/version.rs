@@ -141,6 +141,12 @@ impl PriceVersion {
         charged && self.prices.knows(tier)
     }
 
+    /// Whether both what a web search costs and what is charged for it is known.
+    pub fn knows_searches(&self) -> bool {
+        let known = |prices: &Prices| prices.web_search.is_some();
+        self.charge.own().is_none_or(known) && known(&self.prices)
+    }
+
     /// The charge as `price_versions` holds it: empty where the customer pays what
     /// the provider takes.
     pub(crate) fn charge_text(&self) -> String {

@@ -54,18 +54,48 @@ pub struct ChatCompletionRequest {
     top_k: Option<i64>,
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
-    /// A text, or a list of them, at which the answer ends.
-    stop: Option<Value>,
+    /// At which the answer ends.
+    stop: Option<Stop>,
     seed: Option<i64>,
     logprobs: Option<bool>,
     top_logprobs: Option<i64>,
-    /// `default`, `auto`, `flex`, `batch`, or a dearer one such as `priority` where a price of it is
-    /// known.
-    service_tier: Option<String>,
+    service_tier: Option<ServiceTier>,
     /// Handed to the provider; budgets and limits go by the key alone.
     user: Option<String>,
     /// Leave out what the provider cannot do; `x-cf-dropped-params` names it.
     drop_params: Option<bool>,
+}
+
+/// A text, or parts of several kinds.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum TextOrParts {
+    Text(String),
+    #[schema(value_type = Vec<Object>)]
+    Parts(Vec<Value>),
+}
+
+/// A text, or several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum Stop {
+    Text(String),
+    Texts(Vec<String>),
+}
+
+/// How a call is served. Dearer ones need a price of them.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ServiceTier {
+    Auto,
+    Default,
+    Standard,
+    StandardOnly,
+    Flex,
+    Batch,
+    Scale,
+    Priority,
+    Fast,
 }
 
 /// A message of a conversation.
@@ -75,7 +105,7 @@ struct ChatMessage {
     role: String,
     /// A text, or parts: `text`, `image_url`, `input_audio`, `file`, each with `cache_control` where
     /// it is wanted.
-    content: Option<Value>,
+    content: Option<TextOrParts>,
     /// What the assistant called.
     #[schema(value_type = Option<Vec<Object>>)]
     tool_calls: Option<Vec<Value>>,
@@ -197,8 +227,8 @@ pub struct CompletionRequest {
     top_p: Option<f64>,
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
-    /// A text, or a list of them, at which the answer ends.
-    stop: Option<Value>,
+    /// At which the answer ends.
+    stop: Option<Stop>,
     seed: Option<i64>,
     /// Handed to the provider; budgets and limits go by the key alone.
     user: Option<String>,
@@ -274,9 +304,7 @@ pub struct ResponseRequest {
     reasoning: Option<Value>,
     temperature: Option<f64>,
     top_p: Option<f64>,
-    /// `default`, `auto`, `flex`, `batch`, or a dearer one such as `priority` where a price of it is
-    /// known.
-    service_tier: Option<String>,
+    service_tier: Option<ServiceTier>,
     /// Handed to the provider; budgets and limits go by the key alone.
     user: Option<String>,
     /// Leave out what the provider cannot do; `x-cf-dropped-params` names it.
@@ -349,7 +377,7 @@ pub struct MessagesRequest {
     #[schema(min_items = 1)]
     messages: Vec<AnthropicMessage>,
     /// A text, or blocks of text, that go before the conversation.
-    system: Option<Value>,
+    system: Option<TextOrParts>,
     /// Whether the answer comes as events.
     stream: Option<bool>,
     /// Tools that the model may call. Those that Anthropic runs itself work at Claude alone; `advisor`
@@ -372,8 +400,7 @@ pub struct MessagesRequest {
     /// Handed to the provider (`user_id`); budgets and limits go by the key alone.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
-    /// `auto` or `standard_only`, or a dearer one where a price of it is known.
-    service_tier: Option<String>,
+    service_tier: Option<ServiceTier>,
     /// `standard`: no other is offered.
     #[schema(value_type = Option<Standard>)]
     speed: Option<Standard>,
@@ -394,7 +421,7 @@ struct AnthropicMessage {
     /// `user` or `assistant`.
     role: String,
     /// A text, or blocks: `text`, `image`, `document`, `tool_use`, `tool_result`, `thinking` …
-    content: Value,
+    content: TextOrParts,
 }
 
 /// A whole answer, as Anthropic has it.
@@ -435,7 +462,7 @@ pub struct CountTokensRequest {
     #[schema(min_items = 1)]
     messages: Vec<AnthropicMessage>,
     /// A text, or blocks of text, that go before the conversation.
-    system: Option<Value>,
+    system: Option<TextOrParts>,
     #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<Value>>,
     #[schema(value_type = Option<Object>)]

@@ -291,7 +291,7 @@ impl Shape {
         match self {
             Self::OpenAi => openai().into(),
             Self::Anthropic => anthropic().into(),
-            Self::Either => utoipa::openapi::OneOfBuilder::new()
+            Self::Either => utoipa::openapi::schema::AnyOfBuilder::new()
                 .item(openai())
                 .item(anthropic())
                 .into(),

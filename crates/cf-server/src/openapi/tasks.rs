@@ -98,6 +98,7 @@ pub struct ImageRequest {
     #[schema(minimum = 1, maximum = 10)]
     n: Option<u64>,
     /// `auto`, or width and height such as `1024x1024`, at most 8192 each.
+    #[schema(pattern = "^(auto|[1-9][0-9]{0,3}x[1-9][0-9]{0,3})?$")]
     size: Option<String>,
     /// `low`, `medium`, `high`, `standard`, `hd`, `auto` …: it decides about the price.
     quality: Option<String>,
@@ -129,23 +130,27 @@ pub struct ImageEditForm {
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 16)]
     image: Vec<Vec<u8>>,
     /// Where it may change.
-    #[schema(value_type = Option<String>, format = Binary)]
+    #[schema(value_type = String, format = Binary, required = false)]
     mask: Option<Vec<u8>>,
     /// What is to be different.
     prompt: String,
     /// How many pictures; 1 where they are streamed.
-    #[schema(minimum = 1, maximum = 10)]
+    #[schema(value_type = u64, minimum = 1, maximum = 10, required = false)]
     n: Option<u64>,
     /// `auto`, or width and height such as `1024x1024`, at most 8192 each.
+    #[schema(value_type = String, pattern = "^(auto|[1-9][0-9]{0,3}x[1-9][0-9]{0,3})?$", required = false)]
     size: Option<String>,
     /// It decides about the price.
+    #[schema(value_type = String, required = false)]
     quality: Option<String>,
     /// `png`, `jpeg`, `webp`; `svg` is refused.
+    #[schema(value_type = String, required = false)]
     output_format: Option<String>,
     /// Whether pictures come as events.
+    #[schema(value_type = bool, required = false)]
     stream: Option<bool>,
     /// Pictures that are shown while the last one is made.
-    #[schema(minimum = 0, maximum = 3)]
+    #[schema(value_type = u64, minimum = 0, maximum = 3, required = false)]
     partial_images: Option<u64>,
 }
 
@@ -179,13 +184,18 @@ pub struct TranscriptionForm {
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// The form of the answer [default: json].
+    #[schema(value_type = TranscriptFormat, required = false)]
     response_format: Option<TranscriptFormat>,
     /// Words that are likely, or what came before.
+    #[schema(value_type = String, required = false)]
     prompt: Option<String>,
     /// The language that is spoken, such as `de`.
+    #[schema(value_type = String, required = false)]
     language: Option<String>,
     /// Whether the text comes as events, where the model can.
+    #[schema(value_type = bool, required = false)]
     stream: Option<bool>,
+    #[schema(value_type = f64, required = false)]
     temperature: Option<f64>,
 }
 
@@ -199,9 +209,12 @@ pub struct TranslationForm {
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// The form of the answer [default: json].
+    #[schema(value_type = TranscriptFormat, required = false)]
     response_format: Option<TranscriptFormat>,
     /// Words that are likely, or what came before; in English.
+    #[schema(value_type = String, required = false)]
     prompt: Option<String>,
+    #[schema(value_type = f64, required = false)]
     temperature: Option<f64>,
 }
 
@@ -260,6 +273,11 @@ pub struct SpeechRequest {
     /// Leave out what the provider cannot do; `x-cf-dropped-params` names it.
     drop_params: Option<bool>,
 }
+
+/// Sound, in the format that was asked for.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct Sound(Vec<u8>);
 
 /// How sound comes.
 #[derive(ToSchema)]

@@ -35,11 +35,13 @@ pub struct InputQuery {
     /// The id of the item after which the page begins.
     #[serde(default)]
     after: Option<String>,
-    /// How many items, 1 to 100 [default: 20].
+    /// How many items [default: 20].
     #[serde(default)]
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 100)]
     limit: Option<String>,
-    /// `asc` or `desc` [default: desc].
+    /// The oldest first (`asc`) or the newest [default: desc].
     #[serde(default)]
+    #[param(pattern = "^(asc|desc)$")]
     order: Option<String>,
 }
 

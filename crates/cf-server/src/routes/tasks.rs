@@ -19,8 +19,8 @@ use crate::extract::{ROUTER_BODY, RouterCaller, read_body};
 use crate::openapi::chats::{CountTokensRequest, TokenCount};
 use crate::openapi::tasks::{
     AnyModelEntry, AnyModelList, Embeddings, EmbeddingsRequest, ImageEditForm, ImageRequest,
-    Images, ModerationRequest, Moderations, Ranking, RerankRequest, SpeechRequest, Transcript,
-    TranscriptionForm, TranslationForm,
+    Images, ModerationRequest, Moderations, Ranking, RerankRequest, Sound, SpeechRequest,
+    Transcript, TranscriptionForm, TranslationForm,
 };
 
 /// How long a form may take to come: recordings come over slow lines too.
@@ -199,7 +199,7 @@ pub async fn translations(call: Incoming) -> Result<Response, RouterError> {
     responses((
         status = 200,
         description = "The sound as it comes, or events with it where `stream_format` is `sse`",
-        content((Vec<u8> = "audio/*"), (Vec<u8> = "application/octet-stream"), (String = "text/event-stream")),
+        content((Sound = "audio/*"), (Sound = "application/octet-stream"), (String = "text/event-stream")),
     ))
 )]
 pub async fn speech(call: Incoming) -> Result<Response, RouterError> {

@@ -192,7 +192,7 @@ fn resolved<'a>(document: &'a Value, part: &'a Value) -> &'a Value {
 /// Why a value is not what a schema says; `None` if it is.
 fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     let schema = resolved(document, schema);
-    if let Some(choices) = schema["oneOf"].as_array() {
+    if let Some(choices) = (schema["oneOf"].as_array()).or(schema["anyOf"].as_array()) {
         let fits = |choice| misfit(document, choice, value).is_none();
         return (!choices.iter().any(fits)).then(|| format!("{value} is none of {schema}"));
     }
@@ -339,11 +339,14 @@ async fn the_examples_of_the_document_are_answered_as_it_says() {
     test.assert_settled().await;
 }
 
-fn forms() -> [(
+/// Path, texts and name of the file of each form.
+type Forms = [(
     &'static str,
     Vec<(&'static str, &'static str)>,
     &'static str,
-); 3] {
+); 3];
+
+fn forms() -> Forms {
     [
         (
             "/v1/images/edits",
@@ -450,6 +453,9 @@ fn beyond(document: &Value, schema: &Value) -> Vec<Value> {
     }
     if schema["enum"].is_array() {
         values.push("nonsense".into());
+    }
+    if schema["pattern"].is_string() {
+        values.push("1x".into());
     }
     values
 }

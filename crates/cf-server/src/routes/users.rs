@@ -100,6 +100,9 @@ pub struct UserRecord {
     /// When the next period begins; empty where none does.
     #[schema(rename = "budget_reset_date")]
     budget_reset_date: String,
+    /// Days that the tenant keeps what is asked and answered; 0: not at all.
+    #[schema(rename = "prompt_log_days")]
+    prompt_log_days: i64,
     /// In full in the answer to its making only, a mask afterwards.
     #[schema(rename = "litellm_api_key")]
     litellm_api_key: String,

@@ -54,8 +54,10 @@ struct Streaming {
     /// Events ready for the client.
     ready: VecDeque<Bytes>,
     state: State,
-    /// Fires when the provider is silent for too long, or the call takes too long.
+    /// Fires when the provider is silent for too long, or the call takes too long:
+    /// at `silent_at`, or before it and is set anew then.
     silence: Pin<Box<Sleep>>,
+    silent_at: Instant,
     /// Fires when the client has heard nothing for a while.
     keep_alive: Pin<Box<Sleep>>,
     heard_at: Instant,
@@ -104,15 +106,18 @@ impl GatewayBody {
         let drains = deployment
             .is_some_and(|d| d.key.hang_up.drains(true))
             .then(|| inner.drains.clone());
+        let now = Instant::now();
+        let silent_at = (now + deadlines.gap).min(ends_at);
         Self(Inner::Stream(Box::new(Streaming {
             upstream,
             dialect,
             broken: false,
             ready: VecDeque::new(),
             state: State::Reading(meter),
-            silence: Box::pin(tokio::time::sleep(deadlines.gap)),
-            keep_alive: Box::pin(tokio::time::sleep(deadlines.keep_alive)),
-            heard_at: Instant::now(),
+            silence: Box::pin(tokio::time::sleep_until(silent_at)),
+            silent_at,
+            keep_alive: Box::pin(tokio::time::sleep_until(now + deadlines.keep_alive)),
+            heard_at: now,
             deadlines,
             ends_at,
             drains,
@@ -234,7 +239,7 @@ impl Streaming {
                     if let Some(kept) = keeping {
                         // Who has the last event may go on from the answer at once.
                         if kept.as_mut().poll(cx).is_pending()
-                            && self.silence.as_mut().poll(cx).is_pending()
+                            && !is_over(&mut self.silence, self.silent_at, cx)
                         {
                             return Poll::Pending;
                         }
@@ -242,7 +247,7 @@ impl Streaming {
                     }
                     let booked = match Pin::new(settled).poll(cx) {
                         Poll::Ready(booked) => booked,
-                        Poll::Pending if self.silence.as_mut().poll(cx).is_pending() => {
+                        Poll::Pending if !is_over(&mut self.silence, self.silent_at, cx) => {
                             return Poll::Pending;
                         }
                         Poll::Pending => Err(reply::books_late()),
@@ -264,7 +269,7 @@ impl Streaming {
                     Poll::Ready(Some(Err(sentence))) => self.break_off(sentence, "upstream_error"),
                     Poll::Ready(None) => self.upstream_ended(),
                     Poll::Pending => {
-                        if self.silence.as_mut().poll(cx).is_pending() {
+                        if !is_over(&mut self.silence, self.silent_at, cx) {
                             return Poll::Pending;
                         }
                         self.break_off(
@@ -279,8 +284,7 @@ impl Streaming {
 
     /// Takes bytes of the provider.
     fn take(&mut self, bytes: Bytes) {
-        let next = (Instant::now() + self.deadlines.gap).min(self.ends_at);
-        self.silence.as_mut().reset(next);
+        self.silent_at = (Instant::now() + self.deadlines.gap).min(self.ends_at);
         let State::Reading(meter) = &mut self.state else {
             return;
         };
@@ -399,8 +403,9 @@ impl Streaming {
                 keeping: None,
                 last,
             };
-            let until = Instant::now() + self.deadlines.books;
-            self.silence.as_mut().reset(until);
+            // Sooner than the provider's silence would be too long.
+            self.silent_at = Instant::now() + self.deadlines.books;
+            self.silence.as_mut().reset(self.silent_at);
         }
     }
 
@@ -408,6 +413,18 @@ impl Streaming {
     fn hang_up(&mut self) {
         self.upstream = Upstream::Ready(VecDeque::new());
     }
+}
+
+/// Whether this time has come. It moves with every event, and the timer is set anew
+/// when it fires alone: events are many, and most come in time.
+fn is_over(timer: &mut Pin<Box<Sleep>>, at: Instant, cx: &mut Context<'_>) -> bool {
+    while timer.as_mut().poll(cx).is_ready() {
+        if at <= Instant::now() {
+            return true;
+        }
+        timer.as_mut().reset(at);
+    }
+    false
 }
 
 fn poll_upstream(

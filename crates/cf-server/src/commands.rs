@@ -195,6 +195,7 @@ impl Desk {
 async fn run_server(config: Config) -> Result<ExitCode, String> {
     // First what costs nothing to check: a port in use must not migrate a database.
     data_dir::prepare(&config.data_dir)?;
+    serve::take_open_files();
     let listener = serve::bind(config.listen).await?;
     let _lock = match &config.database {
         Location::Sqlite(_) => Some(data_dir::lock(&config.data_dir)?),

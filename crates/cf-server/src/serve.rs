@@ -18,6 +18,8 @@ use crate::dispatch::{Dispatch, Peer};
 
 /// Connections at a time; others wait to be accepted.
 const CONNECTIONS: usize = 16_384;
+/// Below so many a busy server would run out.
+const OPEN_FILES: u64 = 4_096;
 /// How long a client may take to send its request's head.
 const HEAD: Duration = Duration::from_secs(30);
 
@@ -35,6 +37,19 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
             format!("cannot listen on {address}: {error}")
         }
     })
+}
+
+/// Takes as many open files as the system lets this process have: shells and
+/// supervisors often start with 1,024, and a stream needs two.
+pub fn take_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) if files < OPEN_FILES => tracing::warn!(
+            files,
+            "few files may be open at a time: each running call needs two; raise the hard limit (LimitNOFILE)"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    }
 }
 
 /// Serves until SIGTERM or SIGINT, then gives running answers time to end.

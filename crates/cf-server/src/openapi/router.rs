@@ -62,7 +62,7 @@ struct MessagesError {
 const KEYS: [&str; 3] = ["router_key", "router_key_anthropic", "router_key_azure"];
 
 /// Headers of answers.
-const HEADERS: [(&str, Type, &str); 15] = [
+const HEADERS: [(&str, Type, &str); 16] = [
     (
         "x-request-id",
         Type::String,
@@ -103,6 +103,11 @@ const HEADERS: [(&str, Type, &str); 15] = [
         "x-cf-dropped-params",
         Type::String,
         "Fields that the provider cannot do and that were left out as asked, with commas between them.",
+    ),
+    (
+        "x-cf-cache",
+        Type::String,
+        "`hit` or `miss`, only of tenants whose answers are given again.",
     ),
     (
         "x-ratelimit-limit-requests",
@@ -150,6 +155,7 @@ const CALL: &[&str] = &[
     "x-cf-budget-remaining",
     "x-cf-cost",
     "x-cf-dropped-params",
+    "x-cf-cache",
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",

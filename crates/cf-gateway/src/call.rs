@@ -8,7 +8,7 @@ use cf_llm::{ChatRequest, Dialect};
 use http::{HeaderMap, Response};
 use tokio::time::Instant;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, refused};
 use crate::body::GatewayBody;
 use crate::cache::{Found, Question};
 use crate::hang_up::Attendance;
@@ -134,7 +134,10 @@ pub async fn chat(
     };
     let (taken, plan) = turn
         .go(ways, &model, likely, &mut meter, |plan, candidate| {
-            Attempt::new(&request, &candidate.deployment, plan.output, &asked.wishes)
+            let deployment = &candidate.deployment;
+            let attempt = Attempt::new(&request, deployment, plan.output, &asked.wishes)?;
+            plan.check_searches(candidate).map_err(refused)?;
+            Ok(attempt)
         })
         .await?;
     if plan.lowered {

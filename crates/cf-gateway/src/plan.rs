@@ -43,6 +43,28 @@ pub struct ChatPlan {
     pub output: OutputPlan,
     /// Whether the answer may be shorter than the client allows.
     pub lowered: bool,
+    /// Whether the provider may search the web.
+    searches: bool,
+}
+
+impl ChatPlan {
+    /// Refuses a search whose price nobody knows: it would be given away.
+    pub fn check_searches(&self, candidate: &Candidate) -> Result<()> {
+        if !self.searches || candidate.price.knows_searches() {
+            return Ok(());
+        }
+        let deployment = &candidate.deployment;
+        Err(Error::new(
+            Kind::Unprocessable,
+            format!(
+                "No price of web searches is known for the model \"{}\" ({} at {}). An administrator must \
+                 set `web_search` in the prices of the model record; 0 if they are free.",
+                deployment.public_model,
+                deployment.model,
+                deployment.key.provider.label()
+            ),
+        ))
+    }
 }
 
 impl<P> Way<P> {
@@ -68,6 +90,7 @@ impl Way<ChatPlan> {
         let output = output_plan(request, model, &candidates, worst.input());
         worst.never_above(output.tokens);
         let plan = ChatPlan {
+            searches: worst.searches(),
             worst,
             output,
             lowered: output.tell && request.max_output_tokens.is_some(),

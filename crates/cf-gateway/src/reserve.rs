@@ -66,21 +66,6 @@ impl WorstCase {
                 ),
             )
         })?;
-        let unknown =
-            |part: &&Part| part.input.web_searches > 0 && !part.candidate.price.knows_searches();
-        if let Some(part) = parts.iter().find(unknown) {
-            let deployment = &part.candidate.deployment;
-            return Err(Error::new(
-                Kind::Unprocessable,
-                format!(
-                    "No price of web searches is known for the model \"{}\" ({} at {}). An administrator \
-                     must set `web_search` in the prices of the model record; 0 if they are free.",
-                    model.name,
-                    deployment.model,
-                    deployment.key.provider.label()
-                ),
-            ));
-        }
         Ok(Self {
             parts,
             n: request.n,
@@ -104,6 +89,11 @@ impl WorstCase {
         for part in &mut self.parts {
             part.most = tokens;
         }
+    }
+
+    /// Whether the provider may search the web, which is billed by the piece.
+    pub fn searches(&self) -> bool {
+        self.parts.iter().any(|part| part.input.web_searches > 0)
     }
 
     /// Tokens that can go in at most.

@@ -7,11 +7,13 @@ pub mod tasks;
 
 use axum::response::{IntoResponse, Response};
 use axum::{Json, extract::State};
+use serde_json::Value;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 
 use crate::App;
+use crate::error::CoreError;
 
 /// An error of the Billing API.
 #[derive(ToSchema)]
@@ -29,7 +31,7 @@ pub struct ErrorAnswer {
     message: String,
     /// What is wrong with which field: `{"field": {"code", "message"}}`.
     #[schema(value_type = Object)]
-    data: serde_json::Value,
+    data: Value,
 }
 
 /// An error in PocketBase's shape.
@@ -42,7 +44,7 @@ pub struct CoreErrorAnswer {
     message: String,
     /// What is wrong with which field: `{"field": {"code", "message"}}`.
     #[schema(value_type = Object)]
-    data: serde_json::Value,
+    data: Value,
 }
 
 /// The header that makes a write safe to repeat.
@@ -142,7 +144,37 @@ pub fn description() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }
 
+/// An object whose fields are not named may have any. Code that is made from the
+/// document would else allow none.
+fn open_free_objects(part: &mut Value) {
+    const NO_SCHEMAS: [&str; 4] = ["example", "examples", "default", "enum"];
+    let is_object = |kind: &Value| {
+        let is = |kind: &Value| kind == "object";
+        is(kind) || kind.as_array().is_some_and(|kinds| kinds.iter().any(is))
+    };
+    match part {
+        Value::Object(fields) => {
+            let named = ["properties", "additionalProperties", "allOf"];
+            let is_free = fields.get("type").is_some_and(is_object)
+                && !named.iter().any(|name| fields.contains_key(*name));
+            if is_free {
+                fields.insert("additionalProperties".into(), true.into());
+            }
+            for (name, part) in fields {
+                if !NO_SCHEMAS.contains(&name.as_str()) {
+                    open_free_objects(part);
+                }
+            }
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(open_free_objects),
+        _ => {}
+    }
+}
+
 /// `GET /api/openapi.json`
-pub async fn serve(State(_): State<App>) -> Response {
-    Json(crate::routes::document()).into_response()
+pub async fn serve(State(_): State<App>) -> Result<Response, CoreError> {
+    let document = serde_json::to_value(crate::routes::document());
+    let mut document = document.map_err(cf_base::Error::internal)?;
+    open_free_objects(&mut document);
+    Ok(Json(document).into_response())
 }
